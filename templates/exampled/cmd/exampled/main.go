@@ -1,0 +1,63 @@
+// Command exampled is the service and the commands to run it:
+//
+//	exampled [--config F] [--run-dir R] [--json] [--quiet] COMMAND [flags]
+//
+// exampled help lists the commands. This package translates between a person or
+// a supervisor and the service: words, flags, signals and exit codes.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/daemongen/daemongen/templates/exampled/configs"
+	"github.com/daemongen/daemongen/templates/exampled/internal/daemon"
+	"github.com/daemongen/daemongen/templates/exampled/internal/process"
+	"github.com/daemongen/daemongen/templates/exampled/internal/wire"
+)
+
+// name of the service, its files, and its section of the environment.
+const name = "exampled"
+
+func main() {
+	os.Exit(run())
+}
+
+// run is the command that a person has given, or, in a process that such a
+// command has started, the service.
+func run() int {
+	h, err := process.Inherit()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return exitFailed
+	}
+	if code, ok := h.ContinueDetach(); ok {
+		return code
+	}
+	if h.Stage != process.Command {
+		return serve(h)
+	}
+	return execute(os.Args[1:], os.Stdout, os.Stderr)
+}
+
+// serve runs the service until it is told to stop.
+func serve(h *process.Handover) int {
+	signals := process.Notify(h.Stage == process.Foreground)
+	err := daemon.Run(parts(), h, signals)
+	if err != nil && h.Stage == process.Foreground {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	}
+	return daemon.ExitCode(err)
+}
+
+// parts are what this service is put together from.
+func parts() daemon.Parts {
+	return daemon.Parts{
+		Name:       name,
+		Version:    version(),
+		Transports: wire.Transports,
+		Databases:  wire.Databases,
+		BuiltIn:    configs.Default,
+		Handler:    newHandler,
+	}
+}

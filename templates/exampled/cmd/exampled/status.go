@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/daemon"
+	"github.com/daemongen/daemongen/templates/exampled/internal/process"
+)
+
+// status tells whether the daemon runs, and how it does. It looks only: it
+// takes no lock and writes nothing.
+func (c *call) status() (int, error) {
+	flags := c.flags("status")
+	ready := flags.Bool("ready", false, fmt.Sprintf("exit with %d unless it is ready", exitNotReady))
+	if err := c.parseArgs(flags); err != nil {
+		return 0, err
+	}
+	dirs, err := c.locate()
+	if err != nil {
+		return exitUnknown, err
+	}
+	instance, err := process.Find(dirs.Pidfile())
+	// That somebody runs is known also to one who may not see who.
+	if err != nil && (instance == nil || !errors.Is(err, fs.ErrPermission)) {
+		return exitUnknown, err
+	}
+	defer instance.Close()
+	if !instance.Running {
+		return c.sayDown(instance), nil
+	}
+	status := ask(dirs, instance)
+	c.say(result{
+		Result: status.String(), PID: status.PID, State: status.State,
+		Generation: status.Generation, Status: status,
+	})
+	if *ready && status.State != daemon.Ready && status.State != daemon.Reloading {
+		return exitNotReady, nil
+	}
+	return exitOK, nil
+}
+
+// ask has the daemon tell of itself. Of one that does not answer, since it has
+// hardly started or the caller may not ask, only the pid is known.
+func ask(dirs process.Dirs, instance *process.Instance) *daemon.Status {
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	var answer daemon.Answer
+	if err := process.Ask(ctx, dirs, "status", &answer); err != nil {
+		return &daemon.Status{Name: name, PID: instance.PID}
+	}
+	return &answer.Status
+}
+
+func (c *call) sayDown(instance *process.Instance) int {
+	if instance.Crashed {
+		c.say(result{Result: "dead, it did not end cleanly", State: daemon.Crashed})
+		return exitDead
+	}
+	c.say(result{Result: "not running", State: daemon.Stopped})
+	return exitStopped
+}
