@@ -67,7 +67,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	}
 	if usage := (usageError{}); errors.As(err, &usage) {
 		if usage.reason != "" {
-			fmt.Fprintf(stderr, "%s: %s\n", name, usage.reason)
+			printf(stderr, "%s: %s\n", name, usage.reason)
 		}
 		printUsage(stderr)
 		return exitUsage
@@ -167,7 +167,7 @@ func (c *call) load() (*daemon.Configuration, process.Dirs, error) {
 	if c.builtIn {
 		file = ""
 	}
-	configuration, err := daemon.LoadConfiguration(parts(), file)
+	configuration, err := daemon.LoadConfiguration(parts(), file, nil)
 	if err != nil {
 		return nil, process.Dirs{}, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/daemon"
@@ -104,11 +106,11 @@ func (c *call) end(dirs process.Dirs, timeout time.Duration, noKill bool) (proce
 	beforeKill := func() {
 		asking, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
-		_ = process.Ask(asking, dirs, "status", &last)
+		_ = process.Ask(asking, dirs, process.ControlRequest{Command: "status"}, &last)
 	}
 	stopped, err := process.Stop(ctx, dirs.Pidfile(), timeout, noKill, beforeKill)
 	if err == nil && stopped.Killed {
-		fmt.Fprintf(c.stderr, "%s: %s: killed after %s, %d jobs unfinished\n",
+		printf(c.stderr, "%s: %s: killed after %s, %d jobs unfinished\n",
 			name, c.command.name, timeout, last.Queued+last.InFlight)
 	}
 	return stopped, err
@@ -154,11 +156,13 @@ func (c *call) reload() (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
 	defer cancel()
-	if err := c.checkFileOf(ctx, dirs); err != nil {
+	text, err := checkFileOf(ctx, dirs)
+	if err != nil {
 		return 0, err
 	}
 	var answer daemon.Answer
-	if err := process.Ask(ctx, dirs, "reload", &answer); err != nil {
+	request := process.ControlRequest{Command: "reload", Configuration: text}
+	if err := process.Ask(ctx, dirs, request, &answer); err != nil {
 		return exitFailed, fmt.Errorf("the result is not known: %w", err)
 	}
 	if answer.Code != 0 {
@@ -171,16 +175,24 @@ func (c *call) reload() (int, error) {
 	return exitOK, nil
 }
 
-// checkFileOf checks the file that the running daemon would read, so that a
-// broken one is not even sent to it. What this process may not read, the daemon
-// has to tell of.
-func (c *call) checkFileOf(ctx context.Context, dirs process.Dirs) error {
+// checkFileOf checks the file that the running daemon has its configuration
+// from, so that a broken one is not even sent to it, and returns the text. What
+// the caller may not read is left to the daemon: nil.
+func checkFileOf(ctx context.Context, dirs process.Dirs) ([]byte, error) {
 	var answer daemon.Answer
-	if err := process.Ask(ctx, dirs, "status", &answer); err != nil {
-		return err
+	if err := process.Ask(ctx, dirs, process.ControlRequest{Command: "status"}, &answer); err != nil {
+		return nil, err
 	}
-	_, err := daemon.LoadConfiguration(parts(), answer.Config)
-	return err
+	if answer.Config == "" {
+		return nil, nil
+	}
+	if _, err := daemon.LoadConfiguration(parts(), answer.Config, nil); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return os.ReadFile(answer.Config)
 }
 
 func (c *call) check() (int, error) {
@@ -203,6 +215,6 @@ func (c *call) printVersion() (int, error) {
 		c.say(result{Result: version()})
 		return exitOK, nil
 	}
-	fmt.Fprintf(c.stdout, "%s %s\n", name, version())
+	printf(c.stdout, "%s %s\n", name, version())
 	return exitOK, nil
 }

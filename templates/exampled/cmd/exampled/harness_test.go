@@ -32,7 +32,7 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, name)
 	args := []string{"build", "-o", binary}
 	if raceEnabled {
@@ -40,7 +40,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	build := exec.Command("go", append(args, ".")...)
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go %s: %v\n%s", strings.Join(args, " "), err, out)
+		printf(os.Stderr, "go %s: %v\n%s", strings.Join(args, " "), err, out)
 		return 1
 	}
 	return m.Run()

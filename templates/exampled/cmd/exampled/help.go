@@ -63,13 +63,13 @@ func (c *call) help() (int, error) {
 
 // printUsage lists what can be asked for.
 func printUsage(w io.Writer) {
-	fmt.Fprintf(w, "usage: %s [--config F] [--run-dir R] [--json] [--quiet] COMMAND [flags]\n\ncommands:\n", name)
+	printf(w, "usage: %s [--config F] [--run-dir R] [--json] [--quiet] COMMAND [flags]\n\ncommands:\n", name)
 	for _, command := range commands() {
-		fmt.Fprintf(w, "  %-11s %s\n", command.name, command.summary)
+		printf(w, "  %-11s %s\n", command.name, command.summary)
 	}
 }
 
 // printHelp tells of one command.
 func printHelp(w io.Writer, command command) {
-	fmt.Fprintf(w, "usage: %s %s %s\n\n%s\n", name, command.name, command.flags, command.summary)
+	printf(w, "usage: %s %s %s\n\n%s\n", name, command.name, command.flags, command.summary)
 }

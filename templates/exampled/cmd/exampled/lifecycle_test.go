@@ -281,7 +281,7 @@ func TestStartHoldsNothingOfTheCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer secret.Close()
+	defer func() { _ = secret.Close() }()
 	cmd := exec.Command(binary, "start")
 	cmd.Env, cmd.Dir, cmd.ExtraFiles = i.env, i.dir, []*os.File{secret, secret} // pitfall 17
 	out, err := cmd.Output()
@@ -420,4 +420,26 @@ func TestTermWhileStarting(t *testing.T) {
 		_ = cmd.Wait()
 		i.want(3, `not running`, "status")
 	}
+}
+
+// Pitfall 30: a configuration that only the starter can read serves for start
+// and reload, though the daemon is another user.
+func TestPrivateConfiguration(t *testing.T) {
+	i := newInstance(t)
+	if err := os.Chmod(i.config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pid := i.start()
+	i.set("count", "3")
+	i.want(0, `generation 2`, "reload")
+	i.want(0, fmt.Sprintf(`ready \(pid %d\), .* 3 workers`, pid), "status")
+	if os.Geteuid() != 0 {
+		return
+	}
+	// The signal leaves it to the daemon, which can't: it says so and goes on.
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	i.eventually("the log tells of it", func() bool { return strings.Contains(i.log(), "permission denied") })
+	i.want(0, `, 3 workers, .*the last reload failed`, "status")
 }

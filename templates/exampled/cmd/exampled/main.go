@@ -7,7 +7,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/daemongen/daemongen/templates/exampled/configs"
@@ -28,7 +27,7 @@ func main() {
 func run() int {
 	h, err := process.Inherit()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		printf(os.Stderr, "%s: %v\n", name, err)
 		return exitFailed
 	}
 	if code, ok := h.ContinueDetach(); ok {
@@ -45,7 +44,7 @@ func serve(h *process.Handover) int {
 	signals := process.Notify(h.Stage == process.Foreground)
 	err := daemon.Run(parts(), h, signals)
 	if err != nil && h.Stage == process.Foreground {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		printf(os.Stderr, "%s: %v\n", name, err)
 	}
 	return daemon.ExitCode(err)
 }

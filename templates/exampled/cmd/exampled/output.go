@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/daemon"
@@ -32,13 +33,13 @@ func (c *call) say(r result) {
 		return
 	}
 	if !c.quiet {
-		fmt.Fprintf(c.stdout, "%s: %s\n", name, r.Result)
+		printf(c.stdout, "%s: %s\n", name, r.Result)
 	}
 }
 
 // warn prints what the caller should know though the command goes on.
 func (c *call) warn(message string) {
-	fmt.Fprintf(c.stderr, "%s: %s: warning: %s\n", name, c.command.name, message)
+	printf(c.stderr, "%s: %s: warning: %s\n", name, c.command.name, message)
 }
 
 // fail prints why a command could not do what was asked and returns its exit
@@ -56,10 +57,10 @@ func (c *call) fail(err error, code int) int {
 		return code
 	}
 	for _, line := range lines {
-		fmt.Fprintf(c.stderr, "%s: %s: %s\n", name, c.command.name, line)
+		printf(c.stderr, "%s: %s: %s\n", name, c.command.name, line)
 	}
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(c.stderr, "hint: %s\n", hint)
+		printf(c.stderr, "hint: %s\n", hint)
 	}
 	return code
 }
@@ -80,4 +81,10 @@ func (c *call) printJSON(r result) {
 	encoder.SetEscapeHTML(false)
 	// A caller who has closed the pipe does not want the answer.
 	_ = encoder.Encode(r)
+}
+
+// printf prints for a person or a script. Where that fails there is nobody left
+// to be told of it.
+func printf(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
 }

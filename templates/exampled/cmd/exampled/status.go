@@ -31,9 +31,9 @@ func (c *call) status() (int, error) {
 	if !instance.Running {
 		return c.sayDown(instance), nil
 	}
-	status := ask(dirs, instance)
+	status, text := ask(dirs, instance)
 	c.say(result{
-		Result: status.String(), PID: status.PID, State: status.State,
+		Result: text, PID: status.PID, State: status.State,
 		Generation: status.Generation, Status: status,
 	})
 	if *ready && status.State != daemon.Ready && status.State != daemon.Reloading {
@@ -42,16 +42,21 @@ func (c *call) status() (int, error) {
 	return exitOK, nil
 }
 
-// ask has the daemon tell of itself. Of one that does not answer, since it has
-// hardly started or the caller may not ask, only the pid is known.
-func ask(dirs process.Dirs, instance *process.Instance) *daemon.Status {
+// ask has the daemon tell of itself, and puts it into words. Of one that does
+// not answer only the pid is known.
+func ask(dirs process.Dirs, instance *process.Instance) (*daemon.Status, string) {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 	defer cancel()
 	var answer daemon.Answer
-	if err := process.Ask(ctx, dirs, "status", &answer); err != nil {
-		return &daemon.Status{Name: name, PID: instance.PID}
+	err := process.Ask(ctx, dirs, process.ControlRequest{Command: "status"}, &answer)
+	if err == nil {
+		return &answer.Status, answer.Status.String()
 	}
-	return &answer.Status
+	status := &daemon.Status{Name: name, PID: instance.PID}
+	if errors.Is(err, fs.ErrPermission) {
+		return status, status.String() + "; only its owner and root can ask it for more"
+	}
+	return status, status.String() + ", but it does not answer"
 }
 
 func (c *call) sayDown(instance *process.Instance) int {

@@ -18,9 +18,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// maxFile is the size in bytes of the largest file that is read. The TOML
+// MaxFile is the size in bytes of the largest file that is read. The TOML
 // library compares each key with all others: 256 KiB of them take it a second.
-const maxFile = 256 << 10
+const MaxFile = 256 << 10
 
 // maxRounds is how many faults in the structure of a file are found at once,
 // such as a key that is set twice: each costs another round of decoding.
@@ -116,7 +116,7 @@ func (l *loader) load() {
 		l.problems = Problems{{File: l.file, Reason: reason(err), cause: err}}
 		return
 	}
-	l.document = parse(bytes.Clone(text))
+	l.document = parse(bytes.TrimPrefix(bytes.Clone(text), []byte("\ufeff")))
 	if syntax := l.document.syntax; syntax != nil {
 		l.reportAt(syntax.offset, "", "syntax error: "+syntax.reason)
 		return
@@ -139,8 +139,8 @@ func (l *loader) load() {
 	l.validate()
 }
 
-// read returns the contents of the file, without a byte order mark. It does not
-// wait for a writer where the file is a pipe.
+// read returns the contents of the file. It does not wait for a writer where the
+// file is a pipe.
 func read(file string) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -156,14 +156,14 @@ func read(file string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is not a regular file")
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	text, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("is larger than %s", Size(maxFile))
+	if len(text) > MaxFile {
+		return nil, fmt.Errorf("is larger than %s", Size(MaxFile))
 	}
-	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
+	return text, nil
 }
 
 // reason returns the text of an error without the name of the file.

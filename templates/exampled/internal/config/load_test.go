@@ -278,7 +278,7 @@ x = 1
 func TestLoadFile(t *testing.T) {
 	dir := t.TempDir()
 	large := filepath.Join(dir, "large")
-	if err := os.WriteFile(large, []byte(strings.Repeat("#\n", maxFile/2)+"#"), 0o600); err != nil {
+	if err := os.WriteFile(large, []byte(strings.Repeat("#\n", MaxFile/2)+"#"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	unreadable := filepath.Join(dir, "unreadable")
@@ -514,9 +514,9 @@ func TestLoadRelativeFile(t *testing.T) {
 // A file of many names must not take the service's time or memory.
 func TestLoadHostile(t *testing.T) {
 	for name, text := range map[string]string{
-		"deep header":       "[" + strings.Repeat("a.", maxFile/2-8) + "a]\n",
+		"deep header":       "[" + strings.Repeat("a.", MaxFile/2-8) + "a]\n",
 		"deep inline table": strings.Repeat("{a=", 9000) + "1" + strings.Repeat("}", 9000),
-		"long key":          strings.Repeat("a", maxFile-8) + "=1\n",
+		"long key":          strings.Repeat("a", MaxFile-8) + "=1\n",
 		"many duplicates":   "[worker]\n" + strings.Repeat("count=1\n", 2000),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -547,7 +547,7 @@ func FuzzLoad(f *testing.F) {
 		errors.As(err, &problems)
 		for _, p := range problems {
 			if p.Line < 1 || p.Column < 1 || p.Line > strings.Count(string(text), "\n")+1 {
-				if len(text) <= maxFile {
+				if len(text) <= MaxFile {
 					t.Errorf("a problem outside of the file: %v", p)
 				}
 			}

@@ -45,8 +45,9 @@ type Configuration struct {
 }
 
 // LoadConfiguration reads the file, or the built-in configuration if it is "",
-// and the environment. The error holds every problem (config.Problems).
-func LoadConfiguration(parts Parts, file string) (*Configuration, error) {
+// and the environment. The text, if it is not nil, is what the file holds: for
+// a caller who may not read it. The error holds every problem (config.Problems).
+func LoadConfiguration(parts Parts, file string, text []byte) (*Configuration, error) {
 	c := &Configuration{
 		File:       file,
 		Daemon:     DefaultSettings(),
@@ -62,7 +63,7 @@ func LoadConfiguration(parts Parts, file string) (*Configuration, error) {
 	transports := tables("transport", parts.Transports)
 	databases := tables("database", parts.Databases)
 	c.tables = slices.Concat(c.tables, transports, databases)
-	options := config.Options{Prefix: parts.EnvPrefix()}
+	options := config.Options{Prefix: parts.EnvPrefix(), Text: text}
 	if file == "" {
 		file, options.Text = "built-in configuration", parts.BuiltIn
 	}

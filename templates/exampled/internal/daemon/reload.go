@@ -12,14 +12,17 @@ import (
 )
 
 // reloadRequest asks for a reload; reply has room for the answer.
-type reloadRequest struct{ reply chan error }
+type reloadRequest struct {
+	text  []byte // of the configuration; nil: read the file
+	reply chan error
+}
 
 // reload brings the running service to the configuration as it is in the file
 // now, all of it or nothing: first everything that can fail, then the swap,
-// which can't.
-func (s *service) reload() error {
+// which can't. The text, if it is not nil, is what the file holds.
+func (s *service) reload(text []byte) error {
 	s.setState(Reloading)
-	err := s.tryReload()
+	err := s.tryReload(text)
 	s.set(func() {
 		s.state = Ready
 		s.lastReloadError = ""
@@ -35,8 +38,8 @@ func (s *service) reload() error {
 	return err
 }
 
-func (s *service) tryReload() error {
-	to, err := LoadConfiguration(s.parts, s.handover.Config)
+func (s *service) tryReload(text []byte) error {
+	to, err := LoadConfiguration(s.parts, s.handover.Config, text)
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (s *service) answer(ctx context.Context, request process.ControlRequest) an
 	switch request.Command {
 	case "status":
 	case "reload":
-		err = s.requestReload(ctx)
+		err = s.requestReload(ctx, request.Configuration)
 	default:
 		err = fmt.Errorf("unknown command %q", request.Command)
 	}
@@ -107,7 +110,7 @@ func (s *service) answer(ctx context.Context, request process.ControlRequest) an
 }
 
 // requestReload has the main loop reload, once the service is ready.
-func (s *service) requestReload(ctx context.Context) error {
+func (s *service) requestReload(ctx context.Context, text []byte) error {
 	select {
 	case <-s.ready:
 	case <-s.ended:
@@ -115,7 +118,7 @@ func (s *service) requestReload(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	request := reloadRequest{make(chan error, 1)}
+	request := reloadRequest{text, make(chan error, 1)}
 	select {
 	case s.reloads <- request:
 		return <-request.reply

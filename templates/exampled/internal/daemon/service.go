@@ -97,14 +97,18 @@ func (s *service) start() error {
 	// A signal to stop ends whatever the start is waiting for.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	building := make(chan error, 1)
-	go func() { building <- s.build(ctx) }()
+	var err error
+	built := make(chan struct{})
+	go func() {
+		defer close(built)
+		err = s.build(ctx)
+	}()
 	select {
-	case err := <-building:
+	case <-built:
 		return err
 	case <-s.signals.Stop:
 		cancel()
-		<-building
+		<-built
 		return ErrStoppedWhileStarting
 	}
 }
@@ -131,7 +135,11 @@ func (s *service) claim() error {
 // build makes the log, the database, the pool and the transports, and begins to
 // serve.
 func (s *service) build(ctx context.Context) error {
-	c, err := LoadConfiguration(s.parts, s.handover.Config)
+	text, err := s.handover.Configuration(config.MaxFile)
+	if err != nil {
+		return err
+	}
+	c, err := LoadConfiguration(s.parts, s.handover.Config, text)
 	if err != nil {
 		return err
 	}
@@ -288,9 +296,9 @@ func (s *service) loop() error {
 		case <-s.signals.Reopen:
 			s.reopen()
 		case <-s.signals.Reload:
-			s.reload()
+			_ = s.reload(nil) // told of in the log
 		case request := <-s.reloads:
-			request.reply <- s.reload()
+			request.reply <- s.reload(request.text)
 		}
 	}
 }

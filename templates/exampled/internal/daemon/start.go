@@ -44,7 +44,7 @@ func (l *Launch) Start(ctx context.Context, wait time.Duration) (Started, error)
 		// It is there, or another start is at work: not ready yet, or on its
 		// way out, in which case the lock is about to be free.
 		var status Status
-		if process.Ask(deadline, l.Dirs, "status", &status) == nil && status.State.serving() {
+		if process.Ask(deadline, l.Dirs, process.ControlRequest{Command: "status"}, &status) == nil && status.State.serving() {
 			return Started{status.PID, true}, nil
 		}
 		select {
@@ -105,6 +105,9 @@ func (l *Launch) bind(h *process.Handover) error {
 	if err := h.BindControl(); err != nil {
 		return err
 	}
+	if err := h.AddConfiguration(); err != nil {
+		return err
+	}
 	for _, t := range l.Configuration.Transports {
 		for _, address := range t.Listens() {
 			if err := h.Bind(address.Network, address.Address); err != nil {
@@ -120,7 +123,7 @@ func (l *Launch) answers() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var status Status
-	return process.Ask(ctx, l.Dirs, "status", &status) == nil
+	return process.Ask(ctx, l.Dirs, process.ControlRequest{Command: "status"}, &status) == nil
 }
 
 // detach starts the daemon and makes sure that it runs, ready, or not at all.

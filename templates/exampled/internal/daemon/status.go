@@ -51,7 +51,7 @@ type Status struct {
 // String is the status as a person wants it, on a line.
 func (s Status) String() string {
 	if s.State == "" {
-		return fmt.Sprintf("running (pid %d), but it does not answer", s.PID)
+		return fmt.Sprintf("running (pid %d)", s.PID)
 	}
 	uptime := time.Duration(s.Uptime * float64(time.Second)).Round(time.Second)
 	parts := []string{

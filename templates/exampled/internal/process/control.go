@@ -19,7 +19,14 @@ import (
 // a line through the control socket; the answer is another.
 type ControlRequest struct {
 	Command string `json:"command"`
+
+	// Configuration is the text of the configuration file, of the command
+	// reload; the daemon may not be able to read what its owner can.
+	Configuration []byte `json:"configuration,omitempty"`
 }
+
+// maxRequest is the size in bytes of the largest request.
+const maxRequest = 1 << 20
 
 // controlTimeout bounds how long a peer may take to say what it wants, and to
 // read the answer.
@@ -42,7 +49,7 @@ func (h *Handover) BindControl() error {
 	if err != nil {
 		return fmt.Errorf("control socket %s: %w", path, err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	listener.SetUnlinkOnClose(false)
 	if err := os.Chmod(path, 0o600); err != nil {
 		return fmt.Errorf("control socket: %w", err)
@@ -66,7 +73,7 @@ type Control struct {
 // Control takes over the control socket from the starter.
 func (h *Handover) Control() (*Control, error) {
 	file := h.Take(fdControl)
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	owner := os.Geteuid()
 	if info, err := os.Stat(h.Dirs.Pidfile()); err == nil {
 		owner = int(info.Sys().(*syscall.Stat_t).Uid)
@@ -97,13 +104,13 @@ func (c *Control) Serve(answer func(ctx context.Context, r ControlRequest) any) 
 }
 
 func (c *Control) serve(conn *net.UnixConn, answer func(context.Context, ControlRequest) any) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if !c.admits(conn) {
 		return
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(controlTimeout))
 	var request ControlRequest
-	if err := json.NewDecoder(io.LimitReader(conn, 4096)).Decode(&request); err != nil {
+	if err := json.NewDecoder(io.LimitReader(conn, maxRequest)).Decode(&request); err != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -144,9 +151,8 @@ func (c *Control) Close() error {
 // ErrNoAnswer means that nobody listens on the control socket.
 var ErrNoAnswer = errors.New("the daemon does not answer on its control socket")
 
-// Ask sends one command to the running daemon and decodes the answer into
-// reply.
-func Ask(ctx context.Context, dirs Dirs, command string, reply any) error {
+// Ask sends a request to the running daemon and decodes the answer into reply.
+func Ask(ctx context.Context, dirs Dirs, request ControlRequest, reply any) error {
 	short, release, err := shortPath(dirs.Socket())
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
@@ -157,10 +163,10 @@ func Ask(ctx context.Context, dirs Dirs, command string, reply any) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := json.NewEncoder(conn).Encode(ControlRequest{command}); err != nil {
+	if err := json.NewEncoder(conn).Encode(request); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	if err := json.NewDecoder(conn).Decode(reply); err != nil {

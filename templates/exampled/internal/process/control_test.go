@@ -42,14 +42,14 @@ func TestControl(t *testing.T) {
 		}
 		dirs := Dirs{Name: "x", Run: dir}
 		var reply ControlRequest
-		if err := Ask(t.Context(), dirs, "hello", &reply); !errors.Is(err, ErrNoAnswer) {
+		if err := Ask(t.Context(), dirs, ControlRequest{Command: "hello"}, &reply); !errors.Is(err, ErrNoAnswer) {
 			t.Errorf("nobody listens: %v", err)
 		}
 		serveControl(t, dirs)
 		if info, err := os.Stat(dirs.Socket()); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the socket is %v, %v; want mode 0600", info, err)
 		}
-		if err := Ask(t.Context(), dirs, "hello", &reply); err != nil || reply.Command != "hello" {
+		if err := Ask(t.Context(), dirs, ControlRequest{Command: "hello"}, &reply); err != nil || reply.Command != "hello" {
 			t.Errorf("%+v, %v", reply, err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestBindControlOverAStaleSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	serveControl(t, dirs)
-	if err := Ask(t.Context(), dirs, "hello", new(ControlRequest)); err != nil {
+	if err := Ask(t.Context(), dirs, ControlRequest{Command: "hello"}, new(ControlRequest)); err != nil {
 		t.Error(err)
 	}
 }
@@ -78,10 +78,10 @@ func TestAskGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	defer func() { _ = silent.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if err := Ask(ctx, dirs, "hello", new(ControlRequest)); !errors.Is(err, context.DeadlineExceeded) {
+	if err := Ask(ctx, dirs, ControlRequest{Command: "hello"}, new(ControlRequest)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want the deadline", err)
 	}
 }

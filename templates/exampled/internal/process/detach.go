@@ -22,7 +22,7 @@ func Detach(h *Handover, env []string, wait time.Duration) (pid int, err error) 
 	if err != nil {
 		return 0, err
 	}
-	defer read.Close()
+	defer func() { _ = read.Close() }()
 	h.Stage = detaching
 	h.Add(fdReady, write)
 	leader, err := h.spawn(env, write, &syscall.SysProcAttr{Setsid: true})

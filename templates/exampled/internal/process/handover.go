@@ -10,6 +10,7 @@ package process
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -35,9 +36,10 @@ const (
 // Names of the descriptors that every handover has; listeners are named by
 // their address, see [Sockets].
 const (
-	fdPidfile = "pidfile"
-	fdControl = "control"
-	fdReady   = "ready"
+	fdPidfile       = "pidfile"
+	fdControl       = "control"
+	fdReady         = "ready"
+	fdConfiguration = "configuration"
 )
 
 // handoverVariable carries the JSON of the Handover. The descriptors it names
@@ -96,6 +98,35 @@ func (h *Handover) ClearPidfile() error {
 	return h.files[slices.Index(h.Names, fdPidfile)].Truncate(0)
 }
 
+// AddConfiguration hands on the configuration file, open: the user that the
+// daemon becomes may not be able to read it. Without a file it does nothing.
+func (h *Handover) AddConfiguration() error {
+	if h.Config == "" {
+		return nil
+	}
+	file, err := os.Open(h.Config)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	h.Add(fdConfiguration, file)
+	return nil
+}
+
+// Configuration returns the text of the configuration file that was handed on,
+// up to a byte more than limit; nil if there is none.
+func (h *Handover) Configuration(limit int64) ([]byte, error) {
+	file := h.Take(fdConfiguration)
+	if file == nil {
+		return nil, nil
+	}
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return text, nil
+}
+
 // Take returns the descriptor of that name, or nil; it is the caller's then.
 func (h *Handover) Take(name string) *os.File {
 	i := slices.Index(h.Names, name)
@@ -136,7 +167,7 @@ func (h *Handover) spawn(env []string, stderr *os.File, sys *syscall.SysProcAttr
 	if err != nil {
 		return nil, err
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
 
 	// The child gets the signal mask of the thread that forks: an empty one,
 	// whatever the caller had blocked.

@@ -102,14 +102,15 @@ func (p *Pidfile) Close() error { return p.file.Close() }
 // Instance is what the pidfile tells to somebody who only looks.
 type Instance struct {
 	Running bool     // somebody holds the lock
-	PID     int      // of the daemon; 0 if it isn't known (yet), or nothing ran
+	PID     int      // of the daemon; 0 if it isn't known (yet). Without a Process it is a hint
 	Process *Process // the daemon, proven to hold the lock; nil if not Running or not provable. Close it
 	Crashed bool     // nothing runs, and the last daemon did not end cleanly
 }
 
 // Find looks who runs, without taking the lock or writing anything. When the
 // lock is held it proves which process holds it, so that a signal to
-// Instance.Process can't reach a stranger.
+// Instance.Process can't reach a stranger. To one who may not see the processes
+// of others it returns what it found together with an fs.ErrPermission.
 func Find(path string) (*Instance, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,7 +119,7 @@ func Find(path string) (*Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pidfile: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	text, err := io.ReadAll(io.LimitReader(file, 32))
 	if err != nil {
 		return nil, fmt.Errorf("pidfile: %w", err)
@@ -133,6 +134,9 @@ func Find(path string) (*Instance, error) {
 	instance := &Instance{Running: true}
 	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && pid > 1 {
 		instance.Process, err = openHolder(pid, file)
+		if errors.Is(err, fs.ErrPermission) {
+			instance.PID = pid
+		}
 		if err != nil && !errors.Is(err, errNotHolder) {
 			return instance, err
 		}

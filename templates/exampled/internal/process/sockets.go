@@ -39,7 +39,7 @@ func (h *Handover) Bind(network, address string) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	file, err := listener.(interface{ File() (*os.File, error) }).File()
 	if err != nil {
 		return fmt.Errorf("listen on %s %s: %w", network, address, err)
@@ -59,7 +59,7 @@ func (s *Sockets) Listen(network, address string) (net.Listener, error) {
 	if file == nil {
 		return listen(network, address)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	listener, err := net.FileListener(file)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s %s: take over the socket: %w", network, address, err)

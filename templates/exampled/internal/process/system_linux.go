@@ -238,7 +238,7 @@ func RedirectStderr(f *os.File) error {
 		if err != nil {
 			return err
 		}
-		defer null.Close()
+		defer func() { _ = null.Close() }()
 		f = null
 	}
 	return unix.Dup3(int(f.Fd()), 2, 0)

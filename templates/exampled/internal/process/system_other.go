@@ -139,7 +139,7 @@ func RedirectStderr(f *os.File) error {
 		if err != nil {
 			return err
 		}
-		defer null.Close()
+		defer func() { _ = null.Close() }()
 		f = null
 	}
 	return unix.Dup2(int(f.Fd()), 2)

@@ -1,0 +1,331 @@
+package generator
+
+// What is recorded from the exemplar by go test ./generator -update, and held
+// to be up to date by a plain go test: names, module pins, golden projects.
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/modfile"
+
+	"github.com/daemongen/daemongen/templates"
+)
+
+// recorded compares what is recorded in a file with what it should be, and
+// writes it anew with -update.
+func recorded(t *testing.T, file, got, want string) {
+	t.Helper()
+	if got == want {
+		return
+	}
+	if !*update {
+		diff := (&Plan{Files: []File{{Path: path.Base(file), Before: []byte(got), After: []byte(want)}}}).Diff()
+		t.Errorf("%s is not up to date; go test ./generator -update writes it\n%s", file, diff)
+		return
+	}
+	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The pins of a project without features, and what each feature adds to them,
+// are those of go mod tidy, beginning with the versions of our own go.mod.
+func TestModulePins(t *testing.T) {
+	bareMod, bareSum := tidied(t, Spec{Name: templates.Word, Module: templates.ImportPath})
+	want := map[string]string{"bare.mod": bareMod, "bare.sum": bareSum}
+	for _, f := range templates.Features() {
+		mod, sum := tidied(t, Spec{Name: templates.Word, Module: templates.ImportPath}.with(f.Ref))
+		if added := addedModules(t, mod, bareMod); added != "" {
+			want[table(f.Ref)+".mod"] = added
+		}
+		if added := addedLines(sum, bareSum); added != "" {
+			want[table(f.Ref)+".sum"] = added
+		}
+	}
+	got := filesIn(t, "../templates/modules")
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		recorded(t, "../templates/modules/"+name, got[name], want[name])
+		delete(got, name)
+	}
+	for name := range got {
+		if !*update {
+			t.Errorf("templates/modules/%s is no feature's", name)
+		} else if err := os.Remove("../templates/modules/" + name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// tidied returns go.mod and go.sum of a project as go mod tidy leaves them when
+// it begins with the versions of our own go.mod: of all modules at first, then
+// only of those whose packages are used, so that what is there for our tools
+// leaves no trace.
+func tidied(t *testing.T, spec Spec) (mod, sum string) {
+	t.Helper()
+	plan, err := New(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := written(t, plan)
+	sums, err := os.ReadFile("../go.sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := func(string) bool { return true }
+	for range 2 {
+		write(t, filepath.Join(root, goMod), seedModule(t, used))
+		write(t, filepath.Join(root, goSum), sums)
+		run(t, root, "GOFLAGS=-mod=mod", "go", "mod", "tidy")
+		list := run(t, root, "GOFLAGS=-mod=mod", "go", "list", "-deps", "-test", "-f", "{{with .Module}}{{.Path}}{{end}}", "./...")
+		used = func(path string) bool { return slices.Contains(strings.Fields(list), path) }
+	}
+	files := filesIn(t, root)
+	return files[goMod], files[goSum]
+}
+
+// seedModule returns a go.mod of the exemplar with the versions that our own
+// go.mod has of the modules that are used.
+func seedModule(t *testing.T, used func(path string) bool) []byte {
+	t.Helper()
+	own, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := modfile.Parse("go.mod", own, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := &modfile.File{Syntax: new(modfile.FileSyntax)}
+	err = errors.Join(seed.AddModuleStmt(templates.ImportPath), seed.AddGoStmt(file.Go.Version))
+	for _, r := range file.Require {
+		if used(r.Mod.Path) {
+			err = errors.Join(err, seed.AddRequire(r.Mod.Path, r.Mod.Version))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return modfile.Format(seed.Syntax)
+}
+
+// addedModules returns a go.mod with what with requires and without does not.
+func addedModules(t *testing.T, with, without string) string {
+	t.Helper()
+	old, err := readPins("without", []byte(without), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := modfile.Parse("with", []byte(with), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []*modfile.Require
+	for _, r := range file.Require {
+		if !slices.Contains(old.modules, modfile.Require{Mod: r.Mod, Indirect: r.Indirect}) {
+			list = append(list, &modfile.Require{Mod: r.Mod, Indirect: r.Indirect})
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	out, err := setRequirements(file, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func addedLines(with, without string) string {
+	var added strings.Builder
+	old := sumLines([]byte(without))
+	for _, line := range sumLines([]byte(with)) {
+		if !slices.Contains(old, line) {
+			added.WriteString(line + "\n")
+		}
+	}
+	return added.String()
+}
+
+// The versions of a project are those with which the exemplar is tested.
+func TestVersionsAreOurs(t *testing.T) {
+	own, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := readPins("go.mod", own, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := slices.Clone(src.pins.modules)
+	for _, p := range src.needs {
+		modules = append(modules, p.modules...)
+	}
+	if len(modules) == 0 {
+		t.Error("nothing is recorded")
+	}
+	for _, need := range modules {
+		if !slices.ContainsFunc(ours.modules, func(r modfile.Require) bool { return r.Mod == need.Mod }) {
+			t.Errorf("%v is not in our go.mod, at that version", need.Mod)
+		}
+	}
+}
+
+// Closure: every project that can be asked for is tidy, compiles and is vetted,
+// with the module cache alone.
+func TestLawClosure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles every combination of features")
+	}
+	for _, spec := range combinations(templates.Features()) {
+		spec.Name, spec.Module = "my-feed", "zzz.org/acme/feeds"
+		t.Run(strings.Join(refNames(spec), ","), func(t *testing.T) {
+			plan, err := New(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			root := written(t, plan)
+			// The first time, a new machine may have to fetch what it needs.
+			run(t, root, "GOFLAGS=-mod=mod", "go", "mod", "tidy", "-diff")
+			t.Setenv("GOPROXY", "off")
+			run(t, root, "GOFLAGS=-mod=mod", "go", "mod", "tidy", "-diff")
+			run(t, root, "GOFLAGS=-mod=readonly", "go", "vet", "./...")
+			run(t, root, "GOFLAGS=-mod=readonly", "go", "build", "-o", os.DevNull, "./...")
+		})
+	}
+}
+
+// combinations returns every choice of features.
+func combinations(features []templates.Feature) []Spec {
+	specs := []Spec{{}}
+	for _, f := range features {
+		for _, spec := range specs {
+			if f.Kind != templates.Database || spec.Database == "" {
+				specs = append(specs, spec.with(f.Ref))
+			}
+		}
+	}
+	return specs
+}
+
+func refNames(spec Spec) []string {
+	names := []string{"bare"}
+	for _, ref := range spec.refs() {
+		names = append(names, ref.Name)
+	}
+	return names
+}
+
+const golden = "../testdata/golden"
+
+// The golden project is the one of daemongen new feed --yes, byte for byte.
+func TestGolden(t *testing.T) {
+	plan := goldenPlan(t)
+	want := contents(plan)
+	got := filesIn(t, golden+"/feed")
+	if *update {
+		if err := os.RemoveAll(golden + "/feed"); err != nil {
+			t.Fatal(err)
+		}
+		plan.Root = golden + "/feed"
+		if err := plan.Apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	sameFiles(t, "go test ./generator -update writes it; testdata/golden/feed", got, want)
+}
+
+// The golden project passes its own tests.
+func TestGoldenPasses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the tests of a project")
+	}
+	root := written(t, goldenPlan(t))
+	run(t, root, "GOFLAGS=-mod=readonly", "go", "test", "./...")
+}
+
+// goldenPlan plans the project with the templates on the disk, so that what was
+// recorded a moment ago is in it.
+func goldenPlan(t *testing.T) *Plan {
+	t.Helper()
+	names, err := os.ReadFile("../templates/names.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := readHouse(t, templates.House{
+		Exemplar: os.DirFS("../templates/exampled"),
+		Text:     os.DirFS("../templates/text"),
+		Modules:  os.DirFS("../templates/modules"),
+		Names:    names,
+		Features: templates.Features(),
+	})
+	plan := mustPlan(t, src, Spec{Name: "feed", Transports: []string{"tcp"}, Database: "sqlite"})
+	if err := plan.Verify(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// The tree in the README of a project shows what is there.
+func TestProjectTree(t *testing.T) {
+	eachHouse(t, func(t *testing.T, house templates.House, src *source) {
+		spec := Spec{Name: "my-feed", Module: "example.com/x"}
+		files := contents(mustPlan(t, src, spec))
+		_, tree, ok := strings.Cut(files["README.md"], "```\nmy-feed/\n")
+		if !ok {
+			t.Skip("this house has no tree in its README")
+		}
+		tree, _, _ = strings.Cut(tree, "```")
+		for line := range strings.Lines(tree) {
+			entry := strings.Fields(line)[0]
+			found := slices.ContainsFunc(slices.Collect(maps.Keys(files)), func(name string) bool {
+				return name == entry || strings.HasSuffix(entry, "/") && strings.HasPrefix(name, entry)
+			})
+			if !found {
+				t.Errorf("the README shows %s, which is not there", entry)
+			}
+		}
+	})
+}
+
+// filesIn returns the files below a folder, none if there is no folder.
+func filesIn(t *testing.T, root string) map[string]string {
+	t.Helper()
+	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return diskFiles(t, root)
+}
+
+func write(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs a program in a folder, and returns what it prints.
+func run(t *testing.T, dir, env string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env, "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}

@@ -1,0 +1,387 @@
+package templates_test
+
+// The exemplar as a whole, with its transport and its database, under failures:
+// what needs more than one feature at once can't be in the exemplar itself,
+// where every file belongs to one feature or to all projects.
+
+import (
+	"bufio"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite"
+)
+
+// There is nothing to record here; see go test ./... -update.
+var _ = flag.Bool("update", false, "nothing to record here")
+
+// service is an exemplar daemon of a test, with its own directories.
+type service struct {
+	t            *testing.T
+	binary, dir  string
+	address      string
+	env          []string
+	databaseFile string
+}
+
+func newService(t *testing.T) *service {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "exampled-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // for the user that root's daemon becomes
+		t.Fatal(err)
+	}
+	s := &service{t: t, binary: filepath.Join(dir, "exampled"), dir: dir, databaseFile: filepath.Join(dir, "state", "exampled.db")}
+	if out, err := exec.Command("go", "build", "-o", s.binary, "./exampled/cmd/exampled").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	config, err := filepath.Abs("exampled/configs/exampled.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "exampled.toml"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.address = freeAddress(t)
+	s.env = append(os.Environ(),
+		"EXAMPLED_CONFIG="+filepath.Join(dir, "exampled.toml"),
+		"EXAMPLED_DAEMON_RUN_DIR="+filepath.Join(dir, "run"),
+		"EXAMPLED_DAEMON_STATE_DIR="+filepath.Join(dir, "state"),
+		"EXAMPLED_TRANSPORT_TCP_LISTEN="+s.address,
+		"LOGS_DIRECTORY="+filepath.Join(dir, "log"))
+	t.Cleanup(func() { s.run("stop", "--timeout", "5s") })
+	return s
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+func (s *service) run(args ...string) (code int, output string) {
+	s.t.Helper()
+	cmd := exec.Command(s.binary, args...)
+	cmd.Env, cmd.Dir = s.env, s.dir
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+func (s *service) want(code int, pattern string, args ...string) string {
+	s.t.Helper()
+	got, out := s.run(args...)
+	if got != code || !regexp.MustCompile(pattern).MatchString(out) {
+		s.t.Fatalf("exampled %s: exit %d, %q; want %d and a match of %q", strings.Join(args, " "), got, out, code, pattern)
+	}
+	return out
+}
+
+func (s *service) start() (pid int) {
+	s.t.Helper()
+	out := s.want(0, `started \(pid \d+\)`, "start")
+	pid, err := strconv.Atoi(regexp.MustCompile(`\d+`).FindString(out))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return pid
+}
+
+// client sends numbered lines, one at a time, until stop is closed; it connects
+// again whenever it must. It returns the lines that were answered TRUE.
+func (s *service) client(id int, stop <-chan struct{}) (answered []string) {
+	for n := 0; ; {
+		select {
+		case <-stop:
+			return answered
+		default:
+		}
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
+			time.Sleep(time.Millisecond) // the daemon is down; bounded by stop
+			continue
+		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		answers := bufio.NewReader(conn)
+		for {
+			line := fmt.Sprintf("client %d line %d", id, n)
+			n++
+			if _, err := fmt.Fprintln(conn, line); err != nil {
+				break
+			}
+			answer, err := answers.ReadString('\n')
+			if err != nil {
+				break
+			}
+			if answer == "TRUE\n" {
+				answered = append(answered, line)
+			}
+			select {
+			case <-stop:
+				_ = conn.Close()
+				return answered
+			default:
+			}
+		}
+		_ = conn.Close()
+	}
+}
+
+// stored returns how often each line is in the database.
+func (s *service) stored() map[string]int {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+s.databaseFile)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.Query("SELECT body FROM exampled")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	lines := make(map[string]int)
+	for rows.Next() {
+		var body string
+		if err := rows.Scan(&body); err != nil {
+			s.t.Fatal(err)
+		}
+		lines[body]++
+	}
+	if err := rows.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	return lines
+}
+
+// Pitfall 57: with eight clients sending, the daemon is killed six times and
+// started again; every line that was answered TRUE is stored, once.
+func TestAnsweredIsStored(t *testing.T) {
+	s := newService(t)
+	pid := s.start()
+	stop := make(chan struct{})
+	answered := make([][]string, 8)
+	var clients sync.WaitGroup
+	for id := range answered {
+		clients.Go(func() { answered[id] = s.client(id, stop) })
+	}
+	for kill := range 6 {
+		// Enough for work to be under way at the moment of the kill.
+		time.Sleep(time.Duration(50+30*kill) * time.Millisecond)
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		pid = s.start() // pitfall 6: what the killed daemon left does not block
+	}
+	time.Sleep(100 * time.Millisecond)
+	close(stop)
+	clients.Wait()
+	s.want(0, `stopped`, "stop")
+
+	stored, total := s.stored(), 0
+	for _, lines := range answered {
+		total += len(lines)
+		for _, line := range lines {
+			if stored[line] != 1 {
+				t.Errorf("%q was answered TRUE and is stored %d times", line, stored[line])
+			}
+		}
+	}
+	if total < 100 {
+		t.Errorf("only %d lines were answered: the test tested little", total)
+	}
+	t.Logf("%d lines answered TRUE, %d stored, 6 kills", total, len(stored))
+}
+
+// Pitfall 56: what is under way when TERM comes is finished and answered.
+func TestStopDrains(t *testing.T) {
+	s := newService(t)
+	s.start()
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	answers := bufio.NewReader(conn)
+	const lines = 500
+	for n := range lines {
+		if _, err := fmt.Fprintf(conn, "line %d\n", n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := answers.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	s.want(0, `stopped`, "stop")
+	answered := 1
+	for {
+		answer, err := answers.ReadString('\n')
+		if err != nil {
+			break
+		}
+		if answer != "TRUE\n" {
+			t.Errorf("answer %d is %q", answered, answer)
+		}
+		answered++
+	}
+	if stored := s.stored(); len(stored) != answered {
+		t.Errorf("%d lines are stored, %d were answered", len(stored), answered)
+	}
+}
+
+// Pitfall 13: a start that can't succeed says why and leaves nothing. None of
+// these waits for its deadline, which is longer than the test may take.
+func TestStartFailsVisibly(t *testing.T) {
+	s := newService(t)
+	taken, err := net.Listen("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(1, regexp.QuoteMeta(s.address)+`: the address is in use`, "start", "--wait", "1h")
+	s.want(3, `not running`, "status")
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	// As root the daemon is nobody, who may not write there; else we are not
+	// root, and may not either.
+	readOnly := filepath.Join(s.dir, "readonly")
+	if err := os.Mkdir(readOnly, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	good := s.env
+	s.env = append(good, "EXAMPLED_DATABASE_SQLITE_PATH="+filepath.Join(readOnly, "x.db"))
+	out := s.want(1, `database\.sqlite: `, "start", "--wait", "1h")
+	if !strings.Contains(out, readOnly) {
+		t.Errorf("the cause does not name %s: %s", readOnly, out)
+	}
+	s.want(3, `not running`, "status")
+
+	s.env = append(good, "EXAMPLED_WORKER_COUNT=none")
+	s.want(6, `EXAMPLED_WORKER_COUNT.*worker\.count`, "start", "--wait", "1h")
+	s.want(3, `not running`, "status")
+
+	s.env = good
+	s.start()
+}
+
+// Pitfall 41: a reload of which a part can't be done changes nothing, and one
+// that can be done rebinds without a change of pid.
+func TestReloadRebinds(t *testing.T) {
+	s := newService(t)
+	for i, variable := range s.env { // the file has to decide
+		if strings.HasPrefix(variable, "EXAMPLED_TRANSPORT_TCP_LISTEN=") {
+			s.env[i] = "UNUSED="
+		}
+	}
+	configure := func(address, count string) {
+		t.Helper()
+		path := filepath.Join(s.dir, "exampled.toml")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = regexp.MustCompile(`(?m)^listen = .*$`).ReplaceAll(text, []byte(`listen = "`+address+`"`))
+		text = regexp.MustCompile(`(?m)^count = .*$`).ReplaceAll(text, []byte("count = "+count))
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(address string) string {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return err.Error()
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = fmt.Fprintln(conn, "hello")
+		answer, _ := bufio.NewReader(conn).ReadString('\n')
+		return answer
+	}
+	configure(s.address, "2")
+	pid := s.start()
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	configure(taken.Addr().String(), "7")
+	s.want(1, `address is in use`, "reload")
+	s.want(0, `, 2 workers, `, "status")
+	if answer := ask(s.address); answer != "TRUE\n" {
+		t.Errorf("after the failed reload the old address answers %q", answer)
+	}
+
+	next := freeAddress(t)
+	configure(next, "7")
+	s.want(0, fmt.Sprintf(`reloaded \(pid %d, generation 2\)`, pid), "reload")
+	s.want(0, `, 7 workers, `, "status")
+	if answer := ask(next); answer != "TRUE\n" {
+		t.Errorf("the new address answers %q", answer)
+	}
+	if conn, err := net.Dial("tcp", s.address); err == nil {
+		_ = conn.Close()
+		t.Error("the old address still accepts")
+	}
+}
+
+// Without any configuration the service can be looked at in the foreground, as
+// built, and nothing else.
+func TestBuiltInConfiguration(t *testing.T) {
+	s := newService(t)
+	if os.Geteuid() == 0 {
+		if _, err := os.Stat("/etc/exampled/exampled.toml"); err == nil {
+			t.Fatal("the exemplar is installed on this machine: remove /etc/exampled")
+		}
+	}
+	s.env = append(s.env, "EXAMPLED_CONFIG=", "XDG_CONFIG_HOME="+filepath.Join(s.dir, "etc"))
+	s.want(6, `no such file`, "start")
+	s.want(6, `no such file`, "check")
+	cmd := exec.Command(s.binary, "foreground")
+	cmd.Env, cmd.Dir = s.env, s.dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if code, _ := s.run("status", "--ready"); code == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("not ready after 20 s")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.want(0, `generation 2`, "reload")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,62 @@
+// Command feed is the service and the commands to run it:
+//
+//	feed [--config F] [--run-dir R] [--json] [--quiet] COMMAND [flags]
+//
+// feed help lists the commands. This package translates between a person or
+// a supervisor and the service: words, flags, signals and exit codes.
+package main
+
+import (
+	"os"
+
+	"example.com/feed/configs"
+	"example.com/feed/internal/daemon"
+	"example.com/feed/internal/process"
+	"example.com/feed/internal/wire"
+)
+
+// name of the service, its files, and its section of the environment.
+const name = "feed"
+
+func main() {
+	os.Exit(run())
+}
+
+// run is the command that a person has given, or, in a process that such a
+// command has started, the service.
+func run() int {
+	h, err := process.Inherit()
+	if err != nil {
+		printf(os.Stderr, "%s: %v\n", name, err)
+		return exitFailed
+	}
+	if code, ok := h.ContinueDetach(); ok {
+		return code
+	}
+	if h.Stage != process.Command {
+		return serve(h)
+	}
+	return execute(os.Args[1:], os.Stdout, os.Stderr)
+}
+
+// serve runs the service until it is told to stop.
+func serve(h *process.Handover) int {
+	signals := process.Notify(h.Stage == process.Foreground)
+	err := daemon.Run(parts(), h, signals)
+	if err != nil && h.Stage == process.Foreground {
+		printf(os.Stderr, "%s: %v\n", name, err)
+	}
+	return daemon.ExitCode(err)
+}
+
+// parts are what this service is put together from.
+func parts() daemon.Parts {
+	return daemon.Parts{
+		Name:       name,
+		Version:    version(),
+		Transports: wire.Transports,
+		Databases:  wire.Databases,
+		BuiltIn:    configs.Default,
+		Handler:    newHandler,
+	}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"example.com/feed/internal/daemon"
+	"example.com/feed/internal/process"
+)
+
+// result is what a command has to say, as text or as JSON.
+type result struct {
+	Name       string       `json:"name"`
+	Command    string       `json:"command"`
+	Result     string       `json:"result"` // the text without the name
+	PID        int          `json:"pid"`
+	State      daemon.State `json:"state,omitempty"`
+	Generation int          `json:"generation,omitempty"`
+	Version    string       `json:"version"`
+	Error      string       `json:"error,omitempty"`
+
+	Status *daemon.Status `json:"status,omitempty"` // of the command status
+}
+
+// say prints the result of a command that did what was asked.
+func (c *call) say(r result) {
+	r.Name, r.Command, r.Version = name, c.command.name, version()
+	if c.json {
+		c.printJSON(r)
+		return
+	}
+	if !c.quiet {
+		printf(c.stdout, "%s: %s\n", name, r.Result)
+	}
+}
+
+// warn prints what the caller should know though the command goes on.
+func (c *call) warn(message string) {
+	printf(c.stderr, "%s: %s: warning: %s\n", name, c.command.name, message)
+}
+
+// fail prints why a command could not do what was asked and returns its exit
+// code; 0 stands for the code of the error.
+func (c *call) fail(err error, code int) int {
+	if code == 0 {
+		code = exitCode(err)
+	}
+	lines := causes(err)
+	if c.json {
+		c.printJSON(result{
+			Name: name, Command: c.command.name, Result: "failed", Version: version(),
+			Error: strings.Join(lines, "\n"),
+		})
+		return code
+	}
+	for _, line := range lines {
+		printf(c.stderr, "%s: %s: %s\n", name, c.command.name, line)
+	}
+	if hint := hintFor(err); hint != "" {
+		printf(c.stderr, "hint: %s\n", hint)
+	}
+	return code
+}
+
+// hintFor says what to do about an error, where that is not plain.
+func hintFor(err error) string {
+	switch {
+	case errors.As(err, new(*daemon.RestartError)):
+		return fmt.Sprintf("%s restart", name)
+	case errors.Is(err, process.ErrUnproven):
+		return "the daemon is being started, or belongs to another user; try again, or as that user or root"
+	}
+	return ""
+}
+
+func (c *call) printJSON(r result) {
+	encoder := json.NewEncoder(c.stdout)
+	encoder.SetEscapeHTML(false)
+	// A caller who has closed the pipe does not want the answer.
+	_ = encoder.Encode(r)
+}
+
+// printf prints for a person or a script. Where that fails there is nobody left
+// to be told of it.
+func printf(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
+}

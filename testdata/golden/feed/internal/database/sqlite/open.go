@@ -1,0 +1,92 @@
+// Opening the database: what is checked first, set on every connection, and
+// verified afterwards.
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"example.com/feed/internal/database"
+)
+
+//go:embed schema.sql
+var schema string
+
+// Open implements database.Config.
+func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, error) {
+	path := string(c.Path)
+	if path == "" {
+		path = filepath.Join(env.StateDir, env.Name+".db")
+	}
+	if err := checkFolder(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	connector, err := sqlite.NewConnector(dsn(path, time.Duration(c.BusyTimeout)))
+	if err != nil {
+		return nil, fmt.Errorf("database %q: %w", path, err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(1)
+	if err := prepare(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("database %q: %w", path, err), db.Close())
+	}
+	return &database.DB{DB: db}, nil
+}
+
+// checkFolder makes sure of what SQLite fails over later, or with words that
+// help nobody.
+func checkFolder(folder string) error {
+	probe, err := os.CreateTemp(folder, ".writable-*")
+	if err == nil {
+		return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		err = cause.Err
+	}
+	return fmt.Errorf("the folder of the database, %q, must exist and be writable: %w", folder, err)
+}
+
+// dsn names the file and what holds for every connection to it. In a URI, any
+// path will do; all transactions take the lock for writing at once, because one
+// that wants it later fails instead of waiting.
+func dsn(path string, busyTimeout time.Duration) string {
+	options := url.Values{
+		"_busy_timeout": {strconv.FormatInt(busyTimeout.Milliseconds(), 10)},
+		"_error_rc":     {"1"}, // else a wrong path is "out of memory"
+		"_foreign_keys": {"ON"},
+		"_journal_mode": {"WAL"},
+		"_synchronous":  {"FULL"},
+		"_txlock":       {"immediate"},
+	}
+	uri := url.URL{Scheme: "file", Path: path, RawQuery: options.Encode()}
+	return uri.String()
+}
+
+// prepare creates the tables and makes sure that the database keeps what it is
+// given: SQLite goes on in another mode where it can't do WAL.
+func prepare(ctx context.Context, db *sql.DB) error {
+	var mode string
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("journal_mode is %q instead of wal: this file system can't do it, use a local one", mode)
+	}
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return fmt.Errorf("create the tables: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Dirs are the places of a service, all absolute.
+type Dirs struct {
+	Name  string `json:"name"`  // of the service
+	Run   string `json:"run"`   // pidfile and control socket; the starter's own
+	State string `json:"state"` // what has to last; the service's user writes here
+	Log   string `json:"log"`   // likewise
+}
+
+// Pidfile is NAME.pid in the run directory.
+func (d Dirs) Pidfile() string { return filepath.Join(d.Run, d.Name+".pid") }
+
+// Socket is the control socket, NAME.sock in the run directory.
+func (d Dirs) Socket() string { return filepath.Join(d.Run, d.Name+".sock") }
+
+// Down is the mark of an admin who wants the service to stay down, NAME.down in
+// the run directory.
+func (d Dirs) Down() string { return filepath.Join(d.Run, d.Name+".down") }
+
+// LogFile is where the log goes unless the configuration says otherwise.
+func (d Dirs) LogFile() string { return filepath.Join(d.Log, d.Name+".log") }
+
+// DefaultConfig is the path of the configuration file when nobody names one.
+func DefaultConfig(name string) (string, error) {
+	if os.Geteuid() == 0 {
+		return filepath.Join("/etc", name, name+".toml"), nil
+	}
+	base := os.Getenv("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(base) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", err
+		}
+		base = filepath.Join(home, ".config")
+	}
+	return filepath.Join(base, name, name+".toml"), nil
+}
+
+// FindDirs completes the directories that d leaves empty: systemd's variables
+// first, then the system's places for root and the XDG ones for a user.
+func FindDirs(d Dirs) (Dirs, error) {
+	root := os.Geteuid() == 0
+	state, err := userStateDir(d.Name)
+	if err != nil && !root && (d.Run == "" || d.State == "" || d.Log == "") {
+		return d, err
+	}
+	d.Run = firstSet(d.Run, firstEntry("RUNTIME_DIRECTORY"),
+		only(root, filepath.Join("/run", d.Name)),
+		under(os.Getenv("XDG_RUNTIME_DIR"), d.Name), filepath.Join(state, "run"))
+	d.State = firstSet(d.State, firstEntry("STATE_DIRECTORY"),
+		only(root, filepath.Join("/var/lib", d.Name)), state)
+	d.Log = firstSet(d.Log, firstEntry("LOGS_DIRECTORY"),
+		only(root, filepath.Join("/var/log", d.Name)), filepath.Join(state, "log"))
+	for _, dir := range []*string{&d.Run, &d.State, &d.Log} {
+		if *dir, err = filepath.Abs(*dir); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// userStateDir is $XDG_STATE_HOME/name, in the home directory by default.
+func userStateDir(name string) (string, error) {
+	base := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(base) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("where to keep state: %w", err)
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, name), nil
+}
+
+func firstSet(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func only(condition bool, value string) string {
+	if !condition {
+		return ""
+	}
+	return value
+}
+
+func under(base, name string) string {
+	if !filepath.IsAbs(base) {
+		return ""
+	}
+	return filepath.Join(base, name)
+}
+
+// firstEntry is the first of the directories that systemd.exec(5) passes in a
+// variable, separated by colons.
+func firstEntry(variable string) string {
+	first, _, _ := strings.Cut(os.Getenv(variable), ":")
+	return first
+}
+
+// Make makes the directories that are missing: the run directory for the
+// starter, so that the service's user can't exchange the pidfile, the others
+// for the user that the service runs as (nil: the same).
+func (d Dirs) Make(user *Identity) error {
+	if err := makeDir(d.Run, 0o755, nil); err != nil {
+		return fmt.Errorf("run directory: %w", err)
+	}
+	if err := checkRunDir(d.Run); err != nil {
+		return err
+	}
+	if err := makeDir(d.State, 0o750, user); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	if err := makeDir(d.Log, 0o750, user); err != nil {
+		return fmt.Errorf("log directory: %w", err)
+	}
+	return nil
+}
+
+// makeDir makes path, if it is missing, with exactly this mode and owner. One
+// that is there is left as its owner wants it.
+func makeDir(path string, mode fs.FileMode, owner *Identity) error {
+	if info, err := os.Stat(path); err == nil {
+		if !info.IsDir() {
+			return fmt.Errorf("%s is not a directory", path)
+		}
+		return nil
+	}
+	// Parents are made for everybody to pass through, whatever the umask.
+	if err := makeParents(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, mode); errors.Is(err, fs.ErrExist) {
+		return nil // another starter was faster
+	} else if err != nil {
+		return err
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return err
+	}
+	if owner == nil {
+		return nil
+	}
+	return os.Lchown(path, owner.UID, owner.GID)
+}
+
+func makeParents(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := makeParents(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Chmod(path, 0o755)
+}
+
+// checkRunDir refuses a run directory in which somebody else could put a
+// pidfile or a control socket of his own.
+func checkRunDir(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("run directory: %w", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("run directory %s may be written by group or world (mode %#o): %w",
+			path, info.Mode().Perm(), fs.ErrPermission)
+	}
+	owner := int(info.Sys().(*syscall.Stat_t).Uid)
+	if owner != os.Geteuid() && owner != 0 {
+		return fmt.Errorf("run directory %s belongs to uid %d, not to uid %d who starts: %w",
+			path, owner, os.Geteuid(), fs.ErrPermission)
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package process
+
+import (
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+)
+
+// Signals are the requests that reach the daemon as signals. Repeated ones that
+// wait for the same answer are one.
+type Signals struct {
+	Stop   <-chan os.Signal // TERM; in the foreground also INT. A second one: at once
+	Reload <-chan os.Signal // HUP
+	Reopen <-chan os.Signal // USR1
+}
+
+// Notify takes over the signals of this process. It must stand before anything
+// slow, since a HUP or USR1 that finds no handler ends the process.
+func Notify(foreground bool) Signals {
+	// The runtime waits for signals on a thread of which it blocks all signals.
+	// This is the main thread, whose mask is shown as that of the process: it
+	// must not be the one.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	stop := make(chan os.Signal, 2)
+	reload := make(chan os.Signal, 1)
+	reopen := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	signal.Notify(reload, syscall.SIGHUP)
+	signal.Notify(reopen, syscall.SIGUSR1)
+	// These are taken and dropped, not ignored: what is ignored stays so in every
+	// program that a job starts. A closed pipe behind the log must not end the
+	// service, nor a terminal suspend it.
+	dropped := make(chan os.Signal, 1)
+	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGTSTP)
+	if foreground {
+		signal.Notify(stop, syscall.SIGINT)
+	} else {
+		signal.Notify(dropped, syscall.SIGINT)
+	}
+	return Signals{Stop: stop, Reload: reload, Reopen: reopen}
+}

@@ -1,0 +1,254 @@
+package process
+
+// What Linux gives for identity and isolation: OFD locks, pidfds, /proc,
+// close_range, no_new_privs.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// wholeFile describes a write lock on all of a file, see fcntl(2), "Open file
+// description locks".
+func wholeFile() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Whence: 0} }
+
+func tryLock(file *os.File) (bool, error) {
+	err := unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, wholeFile())
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// isLocked asks without taking, so it disturbs no starter.
+func isLocked(file *os.File) (bool, error) {
+	lock := wholeFile()
+	err := unix.FcntlFlock(file.Fd(), unix.F_OFD_GETLK, lock)
+	return lock.Type != unix.F_UNLCK, err
+}
+
+// Process is a process that can't be mistaken for another one: the handle
+// stays with it when its pid is used again.
+type Process struct {
+	PID   int
+	pidfd int
+}
+
+// openHolder returns the process pid if it holds the lock on file.
+func openHolder(pid int, file *os.File) (*Process, error) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, errNotHolder
+	}
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	p := &Process{pid, pidfd}
+	holds, err := holdsLock(pid, file)
+	// What was read of /proc is of this process only if it still lives.
+	if err == nil && (!holds || p.ended(0)) {
+		err = errNotHolder
+	}
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// searchHolder looks through all processes for the one that holds the lock on
+// file; nil if there is none, or several, as while a daemon is being started.
+func searchHolder(file *os.File) (*Process, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var found *Process
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		p, err := openHolder(pid, file)
+		if err != nil {
+			continue // another user's, or gone: not provable
+		}
+		if found != nil {
+			found.Close()
+			p.Close()
+			return nil, nil
+		}
+		found = p
+	}
+	return found, nil
+}
+
+// holdsLock reports whether one of the descriptors of the process pid is the
+// same file as ours and carries a lock (proc(5), /proc/PID/fdinfo).
+func holdsLock(pid int, file *os.File) (bool, error) {
+	ours, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	fds, err := os.ReadDir(filepath.Join(dir, "fd"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("process %d: %w", pid, err)
+	}
+	for _, fd := range fds {
+		theirs, err := os.Stat(filepath.Join(dir, "fd", fd.Name()))
+		if err != nil || !os.SameFile(ours, theirs) {
+			continue
+		}
+		info, err := os.ReadFile(filepath.Join(dir, "fdinfo", fd.Name()))
+		if err == nil && bytes.Contains(info, []byte("OFDLCK")) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Signal sends signals, in order. It is no error if the process has ended.
+func (p *Process) Signal(signals ...syscall.Signal) error {
+	for _, s := range signals {
+		err := unix.PidfdSendSignal(p.pidfd, s, nil, 0)
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("signal process %d: %w", p.PID, err)
+		}
+	}
+	return nil
+}
+
+// Wait returns when the process has ended, reaped or not, or with ctx's error.
+func (p *Process) Wait(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if p.ended(50 * time.Millisecond) {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// ended reports whether the process has ended, waiting for it up to timeout. A
+// zombie has ended.
+func (p *Process) ended(timeout time.Duration) bool {
+	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, int(timeout.Milliseconds()))
+	return err == nil && n == 1
+}
+
+// Close releases the handle, not the process.
+func (p *Process) Close() { _ = unix.Close(p.pidfd) }
+
+func closeOnExecFrom(first int) error {
+	err := unix.CloseRange(uint(first), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	// Before Linux 5.11.
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, entry := range fds {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd >= first {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// clearSignalMask empties the signal mask of this thread, which the caller has
+// locked, and returns what puts it back.
+func clearSignalMask() (restore func(), err error) {
+	var empty, before unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &empty, &before); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }, nil
+}
+
+// limitRights makes what this process starts unable to gain rights by
+// executing a set-uid program, or to leave its memory in a core file. The
+// thread stays locked: no_new_privs is a property of the thread that forks.
+func limitRights() error {
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set no_new_privs: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("limit core files: %w", err)
+	}
+	return nil
+}
+
+// program is the path of the running program: the image itself, also when the
+// user that the daemon becomes may not search its folder.
+func program() (string, error) { return "/proc/self/exe", nil }
+
+// NameProcess shows name in ps and pgrep: an image run by its descriptor would
+// be called exe.
+func NameProcess(name string) error {
+	return os.WriteFile("/proc/self/comm", []byte(name), 0)
+}
+
+// execWith replaces this process by the same program with files as its
+// descriptors from 3 on.
+func execWith(files []*os.File, args, env []string) error {
+	if err := limitRights(); err != nil {
+		return err
+	}
+	// Copies above all targets first: a target may be a source still needed.
+	var copies []int
+	for _, f := range files {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3+len(files))
+		if err != nil {
+			return err
+		}
+		copies = append(copies, fd)
+	}
+	for i, fd := range copies {
+		if err := unix.Dup3(fd, 3+i, 0); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("execute again: %w", unix.Exec("/proc/self/exe", args, env))
+}
+
+// RedirectStderr makes f the standard error of this process, so that what the
+// runtime says of a crash gets there; nil: the null device.
+func RedirectStderr(f *os.File) error {
+	if f == nil {
+		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = null.Close() }()
+		f = null
+	}
+	return unix.Dup3(int(f.Fd()), 2, 0)
+}
+
+// peerUID is the user on the other end of a unix socket.
+func peerUID(fd uintptr) (int, error) {
+	cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return -1, err
+	}
+	return int(cred.Uid), nil
+}

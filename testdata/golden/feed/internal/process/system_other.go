@@ -1,0 +1,150 @@
+//go:build !linux
+
+package process
+
+// What systems without OFD locks, pidfds and /proc give. The lock is flock(2):
+// it passes on with the descriptor as well, but to ask for it is to take it for
+// a moment. The holder can't be proven, so a signal goes to the pid in the
+// pidfile after a look at the lock, as close together as the system allows.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func tryLock(file *os.File) (bool, error) {
+	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func isLocked(file *os.File) (bool, error) {
+	err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, unix.Flock(int(file.Fd()), unix.LOCK_UN)
+}
+
+// Process is a process named by its pid.
+type Process struct{ PID int }
+
+func openHolder(pid int, file *os.File) (*Process, error) {
+	locked, err := isLocked(file)
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{pid}
+	if !locked || p.gone() {
+		return nil, errNotHolder
+	}
+	return p, nil
+}
+
+func searchHolder(*os.File) (*Process, error) { return nil, nil }
+
+// Signal sends signals, in order. It is no error if the process has ended.
+func (p *Process) Signal(signals ...syscall.Signal) error {
+	for _, s := range signals {
+		if err := unix.Kill(p.PID, s); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("signal process %d: %w", p.PID, err)
+		}
+	}
+	return nil
+}
+
+// Wait returns when the process has ended, or with ctx's error.
+func (p *Process) Wait(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !p.gone() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (p *Process) gone() bool { return errors.Is(unix.Kill(p.PID, 0), unix.ESRCH) }
+
+// Close releases the handle, not the process.
+func (p *Process) Close() {}
+
+// maxDescriptor bounds the search for inherited descriptors.
+const maxDescriptor = 1024
+
+func closeOnExecFrom(first int) error {
+	for fd := first; fd < maxDescriptor; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	return nil
+}
+
+func clearSignalMask() (restore func(), err error) { return func() {}, nil }
+
+func limitRights() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("limit core files: %w", err)
+	}
+	return nil
+}
+
+func program() (string, error) { return os.Executable() }
+
+// NameProcess does nothing here: the program runs under its own path.
+func NameProcess(string) error { return nil }
+
+func execWith(files []*os.File, args, env []string) error {
+	if err := limitRights(); err != nil {
+		return err
+	}
+	path, err := program()
+	if err != nil {
+		return err
+	}
+	var copies []int
+	for _, f := range files {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3+len(files))
+		if err != nil {
+			return err
+		}
+		copies = append(copies, fd)
+	}
+	for i, fd := range copies {
+		if err := unix.Dup2(fd, 3+i); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("execute again: %w", unix.Exec(path, args, env))
+}
+
+// RedirectStderr makes f the standard error of this process; nil: the null
+// device.
+func RedirectStderr(f *os.File) error {
+	if f == nil {
+		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = null.Close() }()
+		f = null
+	}
+	return unix.Dup2(int(f.Fd()), 2)
+}
+
+// peerUID is the user on the other end of a unix socket; without a common call
+// for it the mode of the socket, 0600, is the protection.
+func peerUID(uintptr) (int, error) { return os.Geteuid(), nil }

@@ -1,0 +1,232 @@
+// Delivery: each message comes once and whole, each reply after its message was
+// settled and, where the transport says so, in order.
+
+package transporttest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"example.com/feed/internal/transport"
+)
+
+// body makes a message that tells where it belongs, of a length that varies.
+func body(peer, number int) []byte {
+	return fmt.Appendf(nil, "%d-%d-%s", peer, number, strings.Repeat("x", number*number%1999))
+}
+
+// exchange sends messages by numbers, from first to before end, and checks
+// their replies, which are the bodies. A transport that orders its replies gets
+// them several at a time.
+func exchange(p Peer, h Harness, peer, first, end int) error {
+	burst := 1
+	if h.Ordered {
+		burst = 16
+	}
+	for first < end {
+		var bodies [][]byte
+		for ; first < end && len(bodies) < burst; first++ {
+			bodies = append(bodies, body(peer, first))
+		}
+		if err := p.Send(bodies...); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		for i := 0; i < len(bodies) && h.Replies; i++ {
+			reply, err := p.Receive()
+			if err != nil {
+				return fmt.Errorf("receive: %w", err)
+			}
+			if !bytes.Equal(reply, bodies[i]) {
+				return fmt.Errorf("reply %.20q… to %.20q…", reply, bodies[i])
+			}
+		}
+	}
+	return nil
+}
+
+func everyMessageOnce(t *testing.T, h Harness) {
+	const peers, messages = 8, 200
+	var mu sync.Mutex
+	seen := make(map[string]int)
+	p := newPool(4, func(m transport.Message) {
+		mu.Lock()
+		seen[string(m.Body())]++
+		mu.Unlock()
+		answer(m)
+	})
+	s := start(t, h, p)
+	var group sync.WaitGroup
+	for i := range peers {
+		peer := s.dial()
+		group.Go(func() {
+			if err := exchange(peer, h, i, 0, messages); err != nil {
+				t.Errorf("peer %d: %v", i, err)
+			}
+		})
+	}
+	group.Wait()
+	poll(t, "all messages", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return t.Failed() || len(seen) == peers*messages
+	})
+	s.stop()
+	p.close()
+	for i := range peers {
+		for j := range messages {
+			if n := seen[string(body(i, j))]; n != 1 {
+				t.Errorf("message %d of peer %d came %d times", j, i, n)
+			}
+		}
+	}
+}
+
+func bodiesLast(t *testing.T, h Harness) {
+	needs(t, h.Ordered, "messages side by side")
+	const messages = 100
+	q := make(queue)
+	s := start(t, h, q)
+	peer := s.dial()
+	var sent sync.WaitGroup
+	sent.Go(func() {
+		for i := range messages {
+			if err := peer.Send(body(0, i)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	var taken []transport.Message
+	for range messages {
+		taken = append(taken, q.take(t))
+	}
+	sent.Wait()
+	for i, m := range taken {
+		if !bytes.Equal(m.Body(), body(0, i)) {
+			t.Errorf("message %d is %.20q…", i, m.Body())
+		}
+		answer(m)
+	}
+	s.stop()
+}
+
+func replyAfterSettling(t *testing.T, h Harness) {
+	needs(t, h.Replies, "replies")
+	q := make(queue)
+	s := start(t, h, q)
+	var settled atomic.Bool
+	peer, other := s.dial(), s.dial()
+	if err := peer.Send(body(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	m := q.take(t)
+	early := make(chan bool)
+	go func() {
+		_, err := peer.Receive()
+		early <- err != nil || !settled.Load()
+	}()
+
+	// A reply that is sent too early has arrived by the time of this one.
+	if err := other.Send(body(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	answer(q.take(t))
+	if _, err := other.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	settled.Store(true)
+	answer(m)
+	if <-early {
+		t.Error("the reply came before the message was settled, or not at all")
+	}
+}
+
+func repliesInOrder(t *testing.T, h Harness) {
+	needs(t, h.Ordered, "order")
+	const messages = 50
+	q := make(queue)
+	s := start(t, h, q)
+	peer := s.dial()
+	for name, order := range map[string]func() []int{
+		"backwards": func() []int {
+			var order []int
+			for i := range messages {
+				order = append(order, messages-1-i)
+			}
+			return order
+		},
+		"shuffled": func() []int { return rand.Perm(messages) },
+	} {
+		for i := range messages {
+			if err := peer.Send(body(0, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var taken []transport.Message
+		for range messages {
+			taken = append(taken, q.take(t))
+		}
+		for _, i := range order() {
+			answer(taken[i])
+		}
+		for i := range messages {
+			reply, err := peer.Receive()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(reply, body(0, i)) {
+				t.Fatalf("settled %s: reply %d is %.20q…", name, i, reply)
+			}
+		}
+	}
+}
+
+func failedMessage(t *testing.T, h Harness) {
+	q := make(queue)
+	s := start(t, h, q)
+	peer := s.dial()
+	for _, err := range []error{errors.New("failed for good"), nil} {
+		reply := fmt.Sprintf("failed-%t", err != nil)
+		if err := peer.Send(body(0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		q.take(t).Settle([]byte(reply), err)
+		if !h.Replies {
+			continue
+		}
+		if got, err := peer.Receive(); string(got) != reply || err != nil {
+			t.Errorf("reply %q, %v, want %q", got, err, reply)
+		}
+	}
+}
+
+func peersApart(t *testing.T, h Harness) {
+	q := make(queue)
+	s := start(t, h, q)
+	slow, quick := s.dial(), s.dial()
+	if err := slow.Send(body(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	held := q.take(t)
+	for i := range 10 {
+		var sent sync.WaitGroup
+		sent.Go(func() {
+			if err := exchange(quick, h, 1, i, i+1); err != nil {
+				t.Error(err)
+			}
+		})
+		answer(q.take(t))
+		sent.Wait()
+	}
+	answer(held)
+	if h.Replies {
+		if reply, err := slow.Receive(); err != nil || !bytes.Equal(reply, body(0, 0)) {
+			t.Errorf("reply %q, %v", reply, err)
+		}
+	}
+}
