@@ -1,0 +1,186 @@
+package main
+
+// The documents: what they show a person to type works as printed, and the
+// trees that they draw are those on the disk.
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Every document and the folders that its trees are about, by their first line.
+var documents = map[string]map[string]string{
+	"README.md":                      {"feed/": "testdata/golden/feed"},
+	"CONTRIBUTING.md":                {"daemongen/": "."},
+	"testdata/golden/feed/README.md": {"feed/": "testdata/golden/feed"},
+}
+
+func TestTreesInDocuments(t *testing.T) {
+	for document, folders := range documents {
+		drawn := 0
+		for _, block := range blocks(t, document, "") {
+			folder, ok := folders[strings.TrimSpace(block[0])]
+			if !ok {
+				continue
+			}
+			drawn++
+			checkTree(t, document, folder, paths(block[1:]))
+		}
+		if drawn != len(folders) {
+			t.Errorf("%s draws %d trees, want %d", document, drawn, len(folders))
+		}
+	}
+}
+
+// blocks returns the lines of each fenced block of a language in a document.
+func blocks(t *testing.T, document, language string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found [][]string
+	var block []string
+	fence := "```"
+	inside := false
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case !inside && strings.HasPrefix(line, fence):
+			inside, block = true, nil
+			if line != fence+language {
+				block = []string{"\x00"} // of another language
+			}
+		case inside && line == fence:
+			inside = false
+			if len(block) > 0 && block[0] != "\x00" {
+				found = append(found, block)
+			}
+		case inside:
+			block = append(block, line)
+		}
+	}
+	return found
+}
+
+// paths returns what the lines of a tree name, an indentation of four being one
+// folder deeper. What follows a name is its explanation; several names are
+// separated by commas.
+func paths(lines []string) []string {
+	var all, above []string
+	for _, line := range lines {
+		names := strings.TrimLeft(line, " ")
+		if names == "" {
+			continue
+		}
+		depth := (len(line) - len(names)) / 4
+		above = above[:min(len(above), depth-1)]
+		fields := strings.Fields(names)
+		for i, name := range fields {
+			if i > 0 && !strings.HasSuffix(fields[i-1], ",") {
+				break
+			}
+			name = strings.TrimSuffix(name, ",")
+			all = append(all, strings.Join(append(slices.Clone(above), name), ""))
+		}
+		above = append(above, fields[0])
+	}
+	return all
+}
+
+// checkTree checks that every path of a tree is on the disk, and that the tree
+// has every folder of the folders that it opens.
+func checkTree(t *testing.T, document, folder string, tree []string) {
+	t.Helper()
+	root := filepath.Join("..", "..", folder)
+	opened := map[string]bool{"": true}
+	for _, path := range tree {
+		info, err := os.Stat(filepath.Join(root, path))
+		if err != nil || info.IsDir() != strings.HasSuffix(path, "/") {
+			t.Errorf("%s draws %s, which is not so in %s: %v", document, path, folder, err)
+		}
+		if i := strings.LastIndex(strings.TrimSuffix(path, "/"), "/"); i >= 0 {
+			opened[path[:i+1]] = true
+		}
+	}
+	for open := range opened {
+		entries, err := fs.ReadDir(os.DirFS(root), filepath.Clean("./"+open))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, entry := range entries {
+			path := open + entry.Name() + "/"
+			if entry.IsDir() && entry.Name()[0] != '.' && !slices.ContainsFunc(tree, func(p string) bool { return strings.HasPrefix(p, path) }) {
+				t.Errorf("%s does not draw %s, which is in %s", document, path, folder)
+			}
+		}
+	}
+}
+
+// figures are what differs from one time to the next: pids, sizes, times.
+var figures = regexp.MustCompile(`\d+`)
+
+// TestREADME types the sessions of the README, into a shell for each, and
+// compares what is printed.
+func TestREADME(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a project")
+	}
+	for _, session := range blocks(t, "README.md", "console") {
+		var script strings.Builder
+		var want []string
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := strings.TrimPrefix(listener.Addr().String(), "127.0.0.1:")
+		_ = listener.Close()
+		for _, line := range session {
+			command, ok := strings.CutPrefix(line, "$ ")
+			if !ok {
+				want = append(want, line)
+				continue
+			}
+			fmt.Fprintln(&script, strings.ReplaceAll(command, "/7000", "/"+port))
+		}
+		got := typed(t, script.String(), port)
+		masked := figures.ReplaceAllString(strings.Join(want, "\n")+"\n", "N")
+		if figures.ReplaceAllString(got, "N") != masked {
+			t.Errorf("the README shows\n%s\nand typing it prints\n%s", strings.Join(want, "\n"), got)
+		}
+	}
+}
+
+// typed runs a script in a new folder, as a user whose daemon keeps everything
+// there, and returns what it prints.
+func typed(t *testing.T, script, port string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "daemongen-readme-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // for the user that root's daemon becomes
+		t.Fatal(err)
+	}
+	// Whatever fails, nothing goes on running.
+	script = "set -e\ntrap './bin/feed stop >/dev/null 2>&1 || true' EXIT\n" + script
+	cmd := exec.Command("bash", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(),
+		"FEED_DAEMON_RUN_DIR="+dir+"/run", "FEED_DAEMON_STATE_DIR="+dir+"/state", "LOGS_DIRECTORY="+dir+"/log",
+		"FEED_TRANSPORT_TCP_LISTEN=127.0.0.1:"+port)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
