@@ -1,0 +1,50 @@
+#!/bin/sh
+# Lints everything that is written here: the generator, the exemplar, the golden
+# projects as their users would, and the shell scripts. Prints what it finds and
+# exits 1 if that is anything.
+#
+# The linters are pinned, and come through the Go module proxy. shellcheck comes
+# from the system; without it the shell scripts are left out, and said so, or,
+# where CI=true, not accepted.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+golangci=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+failed=0
+
+# check NAME COMMAND…: one lint, in the current folder.
+check() {
+	name=$1
+	shift
+	if ! "$@"; then
+		echo "lint: $name failed in $PWD" >&2
+		failed=1
+	fi
+}
+
+lint_go() {
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	check gofmt sh -c '[ -z "$(gofmt -l . | tee /dev/stderr)" ]'
+	check 'go vet' go vet ./...
+	check staticcheck go run "$staticcheck" ./...
+	check golangci-lint go run "$golangci" run ./...
+}
+
+lint_go
+for project in testdata/golden/*/; do
+	home=$PWD
+	cd "$project" || exit 1
+	lint_go
+	cd "$home" || exit 1
+done
+
+if command -v shellcheck >/dev/null; then
+	check shellcheck shellcheck .ci/run scripts/*.sh
+elif [ "${CI:-}" = true ]; then
+	echo 'lint: shellcheck is missing' >&2
+	failed=1
+else
+	echo 'lint: LEFT OUT: the shell scripts, since shellcheck is not installed' >&2
+fi
+exit "$failed"
