@@ -50,7 +50,7 @@ func ask(dirs process.Dirs, instance *process.Instance) (*daemon.Status, string)
 	var answer daemon.Answer
 	err := process.Ask(ctx, dirs, process.ControlRequest{Command: "status"}, &answer)
 	if err == nil {
-		return &answer.Status, answer.Status.String()
+		return &answer.Status, answer.String()
 	}
 	status := &daemon.Status{Name: name, PID: instance.PID}
 	if errors.Is(err, fs.ErrPermission) {
