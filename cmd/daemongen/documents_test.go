@@ -128,33 +128,77 @@ func checkTree(t *testing.T, document, folder string, tree []string) {
 // figures are what differs from one time to the next: pids, sizes, times.
 var figures = regexp.MustCompile(`\d+`)
 
-// TestREADME types the sessions of the README, into a shell for each, and
-// compares what is printed.
-func TestREADME(t *testing.T) {
+// TestREADMESession types the session of the README and compares what is
+// printed.
+func TestREADMESession(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a project")
 	}
-	for _, session := range blocks(t, "README.md", "console") {
-		var script strings.Builder
-		var want []string
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := strings.TrimPrefix(listener.Addr().String(), "127.0.0.1:")
-		_ = listener.Close()
-		for _, line := range session {
-			command, ok := strings.CutPrefix(line, "$ ")
-			if !ok {
-				want = append(want, line)
-				continue
-			}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strings.TrimPrefix(listener.Addr().String(), "127.0.0.1:")
+	_ = listener.Close()
+	sessions := blocks(t, "README.md", "console")
+	if len(sessions) != 1 {
+		t.Fatalf("the README has %d sessions, want 1", len(sessions))
+	}
+	var script, want strings.Builder
+	for _, line := range sessions[0] {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
 			fmt.Fprintln(&script, strings.ReplaceAll(command, "/7000", "/"+port))
+		} else {
+			fmt.Fprintln(&want, line)
 		}
-		got := typed(t, script.String(), port)
-		masked := figures.ReplaceAllString(strings.Join(want, "\n")+"\n", "N")
-		if figures.ReplaceAllString(got, "N") != masked {
-			t.Errorf("the README shows\n%s\nand typing it prints\n%s", strings.Join(want, "\n"), got)
+	}
+	got := typed(t, script.String(), port)
+	if figures.ReplaceAllString(got, "N") != figures.ReplaceAllString(want.String(), "N") {
+		t.Errorf("the README shows\n%s\nand typing it prints\n%s", want.String(), got)
+	}
+}
+
+// TestREADMECommands types the other commands of the README, one after the
+// other, none of which may fail.
+func TestREADMECommands(t *testing.T) {
+	var script strings.Builder
+	for _, block := range blocks(t, "README.md", "sh") {
+		fmt.Fprintln(&script, strings.Join(block, "\n"))
+	}
+	if strings.Count(script.String(), "daemongen ") < 5 {
+		t.Fatalf("hardly a command in the README:\n%s", script.String())
+	}
+	typed(t, script.String(), "0")
+}
+
+// TestREADMESetUp checks that the commands which set up this repository are
+// there. The first two run this test, or are run by .ci/run beside it.
+func TestREADMESetUp(t *testing.T) {
+	want := []string{"make demo", "make test", "go install ./cmd/daemongen"}
+	var got []string
+	for _, line := range blocks(t, "README.md", "")[0] {
+		command, _, _ := strings.Cut(line, "#")
+		got = append(got, strings.TrimSpace(command))
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("the README sets up by %q, want %q", got, want)
+	}
+	bin := t.TempDir()
+	install := exec.Command("go", "install", "./cmd/daemongen")
+	install.Dir, install.Env = filepath.Join("..", ".."), append(os.Environ(), "GOBIN="+bin)
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := exec.Command(filepath.Join(bin, "daemongen"), "version").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	makefile, err := os.ReadFile(filepath.Join("..", "..", "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"\ndemo:", "\ntest:"} {
+		if !strings.Contains(string(makefile), target) {
+			t.Errorf("the Makefile has no %s", target)
 		}
 	}
 }
