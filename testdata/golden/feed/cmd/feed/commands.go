@@ -165,8 +165,8 @@ func (c *call) reload() (int, error) {
 	if err := process.Ask(ctx, dirs, request, &answer); err != nil {
 		return exitFailed, fmt.Errorf("the result is not known: %w", err)
 	}
-	if answer.Code != 0 {
-		return answer.Code, errors.New(answer.Error)
+	if err := answer.Err(); err != nil {
+		return answer.Code, err
 	}
 	c.say(result{
 		Result: fmt.Sprintf("reloaded (pid %d, generation %d)", answer.PID, answer.Generation),

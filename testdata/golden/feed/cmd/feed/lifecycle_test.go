@@ -269,7 +269,7 @@ func TestReloadFails(t *testing.T) {
 	i.want(6, ``, "reload")
 	i.writeConfig(good)
 	i.set("umask", `"0077"`)
-	i.want(152, `daemon\.umask`, "reload")
+	i.want(152, `needs a restart: daemon\.umask \(try `+name+` restart\)\n$`, "reload")
 	i.writeConfig(good)
 	i.want(0, `generation 2`, "reload")
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
+	"example.com/feed/internal/config"
 	"example.com/feed/internal/daemon"
 	"example.com/feed/internal/process"
 )
@@ -49,6 +51,9 @@ func (c *call) fail(err error, code int) int {
 		code = exitCode(err)
 	}
 	lines := causes(err)
+	if hint := hintFor(err); hint != "" {
+		lines[len(lines)-1] += " (" + hint + ")"
+	}
 	if c.json {
 		c.printJSON(result{
 			Name: name, Command: c.command.name, Result: "failed", Version: version(),
@@ -59,9 +64,6 @@ func (c *call) fail(err error, code int) int {
 	for _, line := range lines {
 		printf(c.stderr, "%s: %s: %s\n", name, c.command.name, line)
 	}
-	if hint := hintFor(err); hint != "" {
-		printf(c.stderr, "hint: %s\n", hint)
-	}
 	return code
 }
 
@@ -69,9 +71,13 @@ func (c *call) fail(err error, code int) int {
 func hintFor(err error) string {
 	switch {
 	case errors.As(err, new(*daemon.RestartError)):
-		return fmt.Sprintf("%s restart", name)
+		return "try " + name + " restart"
+	case errors.Is(err, process.ErrAddressInUse):
+		return "ss -ltnp shows who listens there; the configuration can name another address"
 	case errors.Is(err, process.ErrUnproven):
 		return "the daemon is being started, or belongs to another user; try again, or as that user or root"
+	case errors.As(err, new(config.Problems)) && errors.Is(err, fs.ErrNotExist):
+		return fmt.Sprintf("put the configuration there, or name it with --config or %sCONFIG", parts().EnvPrefix())
 	}
 	return ""
 }

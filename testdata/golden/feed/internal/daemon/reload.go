@@ -89,7 +89,20 @@ func (s *service) prepare(to *Configuration) (changes []transport.Change, err er
 type Answer struct {
 	Code  int    `json:"code"` // exit code of the command
 	Error string `json:"error,omitempty"`
+
+	Restart []string `json:"restart,omitempty"` // keys that need one
 	Status
+}
+
+// Err is the error that the daemon has answered with, or nil.
+func (a Answer) Err() error {
+	switch {
+	case a.Code == 0:
+		return nil
+	case len(a.Restart) > 0:
+		return &RestartError{a.Restart}
+	}
+	return errors.New(a.Error)
 }
 
 // answer carries out a command of the control socket.
@@ -105,6 +118,9 @@ func (s *service) answer(ctx context.Context, request process.ControlRequest) an
 	answer := Answer{Code: ExitCode(err), Status: s.status()}
 	if err != nil {
 		answer.Error = err.Error()
+	}
+	if restart := (*RestartError)(nil); errors.As(err, &restart) {
+		answer.Restart = restart.Keys
 	}
 	return answer
 }

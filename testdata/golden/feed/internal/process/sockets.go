@@ -77,10 +77,13 @@ func (s *Sockets) Close() {
 	}
 }
 
+// ErrAddressInUse means that another process listens on the address.
+var ErrAddressInUse = errors.New("the address is in use")
+
 func listen(network, address string) (net.Listener, error) {
 	listener, err := net.Listen(network, address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listen on %s %s: the address is in use", network, address)
+		return nil, fmt.Errorf("listen on %s %s: %w", network, address, ErrAddressInUse)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s %s: %w", network, address, err)
