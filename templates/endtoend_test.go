@@ -219,40 +219,117 @@ func TestAnsweredIsStored(t *testing.T) {
 	t.Logf("%d lines answered TRUE, %d stored, 6 kills", total, len(stored))
 }
 
-// Pitfall 56: what is under way when TERM comes is finished and answered.
+// Pitfall 56: what is under way when TERM comes is finished and answered: with
+// clients that send without a pause, every line that was stored was answered.
 func TestStopDrains(t *testing.T) {
 	s := newService(t)
 	s.start()
-	conn, err := net.Dial("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	answers := bufio.NewReader(conn)
-	const lines = 500
-	for n := range lines {
-		if _, err := fmt.Fprintf(conn, "line %d\n", n); err != nil {
+	var clients sync.WaitGroup
+	answered := make([]int, 4)
+	started := make(chan struct{}, len(answered))
+	for id := range answered {
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
 			t.Fatal(err)
 		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		clients.Go(func() { // until the daemon ends the connection
+			for n := 0; ; n++ {
+				if _, err := fmt.Fprintf(conn, "client %d line %d\n", id, n); err != nil {
+					return
+				}
+			}
+		})
+		clients.Go(func() {
+			defer func() { _ = conn.Close() }()
+			for answers := bufio.NewReader(conn); ; {
+				answer, err := answers.ReadString('\n')
+				if err != nil {
+					return
+				}
+				if answer != "TRUE\n" {
+					t.Errorf("an answer is %q", answer)
+				}
+				if answered[id]++; answered[id] == 100 {
+					started <- struct{}{}
+				}
+			}
+		})
 	}
-	if _, err := answers.ReadString('\n'); err != nil {
-		t.Fatal(err)
+	for range answered {
+		<-started
 	}
 	s.want(0, `stopped`, "stop")
-	answered := 1
-	for {
-		answer, err := answers.ReadString('\n')
-		if err != nil {
-			break
-		}
-		if answer != "TRUE\n" {
-			t.Errorf("answer %d is %q", answered, answer)
-		}
-		answered++
+	clients.Wait()
+	total := 0
+	for _, n := range answered {
+		total += n
 	}
-	if stored := s.stored(); len(stored) != answered {
-		t.Errorf("%d lines are stored, %d were answered", len(stored), answered)
+	if stored := s.stored(); len(stored) != total {
+		t.Errorf("%d lines are stored, %d were answered", len(stored), total)
 	}
+}
+
+// hold keeps others from using the database, until it is called again.
+func (s *service) hold() (release func()) {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+s.databaseFile)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	for _, statement := range []string{"PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"} {
+		if _, err := db.Exec(statement); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := db.Close(); err != nil {
+			s.t.Error(err)
+		}
+	}
+}
+
+// Pitfalls 14 and 23: a daemon that hangs while it starts is ended when the time
+// is up, and one that dies then is known to be dead at once; neither leaves
+// anything, nor is it taken for a crash.
+func TestHangingStart(t *testing.T) {
+	s := newService(t)
+	s.start()
+	s.want(0, `stopped`, "stop")
+	release := s.hold()
+	s.env = append(s.env, "EXAMPLED_DATABASE_SQLITE_BUSY_TIMEOUT=1h")
+
+	s.want(150, `not ready in time \(300ms\)`, "start", "--wait", "300ms")
+	s.want(3, `not running`, "status")
+
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		s.killStarting()
+	}()
+	s.want(1, `died before it was ready`, "start", "--wait", "1h")
+	<-killed
+	s.want(3, `not running`, "status")
+
+	release()
+	s.start()
+}
+
+// killStarting kills the daemon as soon as it is known to be starting.
+func (s *service) killStarting() {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		code, out := s.run("status")
+		match := regexp.MustCompile(`starting \(pid (\d+)\)`).FindStringSubmatch(out)
+		if code != 0 || match == nil {
+			continue
+		}
+		if pid, err := strconv.Atoi(match[1]); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			return
+		}
+	}
+	s.t.Error("the daemon was not seen starting")
 }
 
 // Pitfall 13: a start that can't succeed says why and leaves nothing. None of
@@ -331,8 +408,35 @@ func TestReloadRebinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
+	// What was opened for the parts that could be done is closed again.
+	descriptors := func() int {
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
 	configure(taken.Addr().String(), "7")
-	s.want(1, `address is in use`, "reload")
+	logFile := regexp.MustCompile(`(?m)^file = .*$`)
+	edit := func(line string) {
+		path := filepath.Join(s.dir, "exampled.toml")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, logFile.ReplaceAll(text, []byte(line)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(`file = "` + filepath.Join(s.dir, "log", "other.log") + `"`)
+	before := descriptors()
+	for range 5 {
+		s.want(1, `address is in use`, "reload")
+	}
+	if after := descriptors(); after > before {
+		t.Errorf("failed reloads left %d descriptors open", after-before)
+	}
+	edit(`file = ""`)
 	s.want(0, `, 2 workers, `, "status")
 	if answer := ask(s.address); answer != "TRUE\n" {
 		t.Errorf("after the failed reload the old address answers %q", answer)

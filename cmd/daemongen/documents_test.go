@@ -204,7 +204,8 @@ func TestREADMESetUp(t *testing.T) {
 }
 
 // typed runs a script in a new folder, as a user whose daemon keeps everything
-// there, and returns what it prints.
+// there, and returns what it prints. Warnings, on stderr, are left out: anybody
+// but root gets one, since the configuration names a user.
 func typed(t *testing.T, script, port string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "daemongen-readme-")
@@ -222,9 +223,11 @@ func typed(t *testing.T, script, port string) string {
 	cmd.Env = append(os.Environ(),
 		"FEED_DAEMON_RUN_DIR="+dir+"/run", "FEED_DAEMON_STATE_DIR="+dir+"/state", "LOGS_DIRECTORY="+dir+"/log",
 		"FEED_TRANSPORT_TCP_LISTEN=127.0.0.1:"+port)
-	out, err := cmd.CombinedOutput()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s%s", err, out, stderr.String())
 	}
 	return string(out)
 }

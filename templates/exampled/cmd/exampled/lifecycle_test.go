@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -274,7 +275,8 @@ func TestReloadFails(t *testing.T) {
 	i.want(0, `generation 2`, "reload")
 }
 
-// Pitfall 16: a caller that reads the output of start gets to its end.
+// Pitfalls 16 and 17: a caller that reads the output of start gets to its end,
+// and nothing that the caller has open gets into the daemon.
 func TestStartHoldsNothingOfTheCaller(t *testing.T) {
 	i := newInstance(t)
 	secret, err := os.Open(os.DevNull)
@@ -282,8 +284,19 @@ func TestStartHoldsNothingOfTheCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = secret.Close() }()
+	for range 10 {
+		i.startWithOpen(slices.Repeat([]*os.File{secret}, 20))
+		i.want(0, `: stopped`, "stop")
+	}
+}
+
+// startWithOpen starts the service from a caller who has files open, and looks
+// at what the daemon has open the moment that start returns.
+func (i *instance) startWithOpen(files []*os.File) {
+	t := i.t
+	t.Helper()
 	cmd := exec.Command(binary, "start")
-	cmd.Env, cmd.Dir, cmd.ExtraFiles = i.env, i.dir, []*os.File{secret, secret} // pitfall 17
+	cmd.Env, cmd.Dir, cmd.ExtraFiles = i.env, i.dir, files
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -299,7 +312,8 @@ func TestStartHoldsNothingOfTheCaller(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := filepath.Base(fd)
-		if strings.HasPrefix(target, "pipe:") || target == os.DevNull && n > "2" {
+		standard := n == "0" || n == "1" || n == "2"
+		if strings.HasPrefix(target, "pipe:") || target == os.DevNull && !standard {
 			t.Errorf("descriptor %s of the daemon is %s", n, target)
 		}
 	}
@@ -311,7 +325,16 @@ func TestStartHoldsNothingOfTheCaller(t *testing.T) {
 // The facts of daemon(7): a session that it does not lead, no terminal.
 func TestProcessFacts(t *testing.T) {
 	i := newInstance(t)
-	pid := i.start()
+	start := exec.Command(binary, "start")
+	start.Env, start.Dir = i.env, i.dir
+	if os.Geteuid() == 0 { // who has groups that the daemon must not keep
+		start.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{0, 4, 27}}}
+	}
+	out, err := start.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := i.pid(outcome{stdout: string(out)})
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
@@ -345,7 +368,7 @@ func TestProcessFacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rights := regexp.MustCompile(`(?m)^(Uid|Gid):(\t0)+$|^Cap(Prm|Eff|Amb):\t.*[1-9a-f].*$|^Groups:\t.*\b0\b`)
+	rights := regexp.MustCompile(`(?m)^(Uid|Gid):(\t0)+$|^Cap(Prm|Eff|Amb):\t.*[1-9a-f].*$|^Groups:.*\b(0|4|27)\b`)
 	for _, thread := range threads {
 		if status, err := os.ReadFile(thread); err != nil || rights.Match(status) {
 			t.Errorf("%s, %v: %q", thread, err, rights.FindAll(status, -1))

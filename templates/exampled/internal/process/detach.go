@@ -57,7 +57,6 @@ func (h *Handover) ContinueDetach() (code int, ok bool) {
 
 // startDaemon starts the daemon from the leader of its session.
 func (h *Handover) startDaemon() error {
-	syscall.Umask(h.Umask)
 	if err := limitRights(); err != nil {
 		return err
 	}
@@ -88,7 +87,6 @@ func codeOf(err error) int {
 // with the rights of the caller. It returns only if it fails.
 func (h *Handover) Exec(env []string) error {
 	h.Stage = Foreground
-	syscall.Umask(h.Umask)
 	if err := h.User.become(); err != nil {
 		return err
 	}

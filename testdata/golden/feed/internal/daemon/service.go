@@ -152,6 +152,9 @@ func (s *service) build(ctx context.Context) error {
 		return log.Close()
 	})
 	s.set(func() { s.configuration, s.log = c, log })
+	if _, warning, err := c.Daemon.identity(); err == nil && warning != "" {
+		log.Logger().Warn(warning)
+	}
 
 	var db *database.DB
 	if c.Database != nil {

@@ -32,11 +32,15 @@ type Started struct {
 func (l *Launch) Start(ctx context.Context, wait time.Duration) (Started, error) {
 	deadline, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	for {
+	for begin := time.Now(); ; {
 		h, err := l.prepare()
 		if err == nil {
 			defer h.Close()
-			return l.detach(ctx, h, deadline)
+			started, err := l.detach(ctx, h, wait-time.Since(begin))
+			if errors.Is(err, process.ErrNotReady) {
+				err = fmt.Errorf("%w (%s)", err, wait)
+			}
+			return started, err
 		}
 		if !errors.Is(err, ErrRunning) {
 			return Started{}, err
@@ -127,16 +131,15 @@ func (l *Launch) answers() bool {
 }
 
 // detach starts the daemon and makes sure that it runs, ready, or not at all.
-func (l *Launch) detach(ctx context.Context, h *process.Handover, deadline context.Context) (Started, error) {
-	end, _ := deadline.Deadline()
-	pid, err := process.Detach(h, process.Environ(l.Parts.EnvPrefix(), h.User), time.Until(end))
+func (l *Launch) detach(ctx context.Context, h *process.Handover, wait time.Duration) (Started, error) {
+	pid, err := process.Detach(h, process.Environ(l.Parts.EnvPrefix(), h.User), wait)
 	if err == nil {
 		return Started{PID: pid}, nil
 	}
 	if errors.Is(err, process.ErrNotReady) {
 		const grace = time.Second
-		if _, stopErr := process.Stop(ctx, l.Dirs.Pidfile(), grace, false, func() {}); stopErr != nil {
-			err = errors.Join(err, fmt.Errorf("end it: %w", stopErr))
+		if _, endErr := process.End(ctx, l.Dirs.Pidfile(), grace, false, func() {}); endErr != nil {
+			err = errors.Join(err, fmt.Errorf("end it: %w", endErr))
 		}
 	}
 	// Whatever it died of, it did not crash at work: nothing is running.

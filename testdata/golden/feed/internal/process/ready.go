@@ -86,7 +86,7 @@ func awaitReport(pipe *os.File, wait time.Duration) (Report, error) {
 		said.WriteString(line)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return Report{}, fmt.Errorf("%w (%s)", ErrNotReady, wait)
+			return Report{}, ErrNotReady
 		case err == io.EOF:
 			return Report{}, &DiedError{Cause: lastWords(said.String()), Code: 1}
 		case err != nil:

@@ -26,11 +26,21 @@ type Stopped struct {
 	Killed     bool
 }
 
-// Stop ends the daemon that holds the lock on the pidfile, if there is one:
-// TERM, to be followed by a drain, and CONT, since a suspended process can't
-// drain; at the deadline beforeKill and KILL, or ErrStillRunning if noKill. It
-// returns when the process is gone and the lock is free.
+// Stop ends the daemon that holds the lock on the pidfile, if there is one, as
+// End does, and returns when the lock is free as well.
 func Stop(ctx context.Context, pidfile string, timeout time.Duration, noKill bool, beforeKill func()) (Stopped, error) {
+	stopped, err := End(ctx, pidfile, timeout, noKill, beforeKill)
+	if err != nil || !stopped.WasRunning {
+		return stopped, err
+	}
+	return stopped, awaitUnlocked(ctx, pidfile)
+}
+
+// End ends the daemon that holds the lock on the pidfile, if there is one: TERM,
+// to be followed by a drain, and CONT, since a suspended process can't drain; at
+// the deadline beforeKill and KILL, or ErrStillRunning if noKill. It returns when
+// the process is gone; the caller may hold the lock too.
+func End(ctx context.Context, pidfile string, timeout time.Duration, noKill bool, beforeKill func()) (Stopped, error) {
 	instance, err := Find(pidfile)
 	if err != nil {
 		return Stopped{}, err
@@ -60,10 +70,7 @@ func Stop(ctx context.Context, pidfile string, timeout time.Duration, noKill boo
 		}
 		err = instance.Process.Wait(ctx)
 	}
-	if err != nil {
-		return stopped, err
-	}
-	return stopped, awaitUnlocked(ctx, pidfile)
+	return stopped, err
 }
 
 // lockGrace is how long the kernel may take to release what a dead process
