@@ -329,3 +329,30 @@ func run(t *testing.T, dir, env string, args ...string) string {
 	}
 	return string(out)
 }
+
+// go test ./... -update fails in a package whose tests do not know the flag.
+func TestEveryPackageTakesUpdate(t *testing.T) {
+	takes := make(map[string]bool)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		takes[filepath.Dir(path)] = takes[filepath.Dir(path)] || strings.Contains(string(text), `flag.Bool("update"`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir, takes := range takes {
+		if !takes {
+			t.Errorf("%s: no test file defines the flag -update; see update_test.go elsewhere", dir)
+		}
+	}
+}
