@@ -39,7 +39,7 @@ func (s *service) reload(text []byte) error {
 }
 
 func (s *service) tryReload(text []byte) error {
-	to, err := LoadConfiguration(s.parts, s.handover.Config, text)
+	to, err := s.newConfiguration(text)
 	if err != nil {
 		return err
 	}
@@ -61,6 +61,14 @@ func (s *service) tryReload(text []byte) error {
 		s.generation++
 	})
 	return nil
+}
+
+// newConfiguration is that of the text, or, if it is nil, of the file.
+func (s *service) newConfiguration(text []byte) (*Configuration, error) {
+	if text == nil {
+		return s.readConfiguration()
+	}
+	return LoadConfiguration(s.parts, s.handover.Config, text)
 }
 
 // prepare does everything of a reload that can fail. On an error it returns

@@ -145,6 +145,9 @@ func RedirectStderr(f *os.File) error {
 	return unix.Dup2(int(f.Fd()), 2)
 }
 
+// changeTime is not asked here: its field has another name on each system.
+func changeTime(*syscall.Stat_t) time.Time { return time.Time{} }
+
 // peerUID is the user on the other end of a unix socket; without a common call
 // for it the mode of the socket, 0600, is the protection.
 func peerUID(uintptr) (int, error) { return os.Geteuid(), nil }

@@ -459,10 +459,30 @@ func TestPrivateConfiguration(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
 	}
-	// The signal leaves it to the daemon, which can't: it says so and goes on.
-	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+	// The signal leaves it to the daemon. It has the file open, which is enough
+	// as long as it is the same one; of another it says so, and goes on.
+	i.set("count", "4")
+	i.hangUp(pid, "generation=3")
+	i.want(0, `, 4 workers, `, "status")
+	text, err := os.ReadFile(i.config)
+	if err != nil {
 		t.Fatal(err)
 	}
-	i.eventually("the log tells of it", func() bool { return strings.Contains(i.log(), "permission denied") })
-	i.want(0, `, 3 workers, .*the last reload failed`, "status")
+	if err := os.Rename(i.config, i.config+".aside"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(i.config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i.hangUp(pid, "can't read")
+	i.want(0, `, 4 workers, .*the last reload failed`, "status")
+}
+
+// hangUp sends HUP and waits until the log says what comes of it.
+func (i *instance) hangUp(pid int, text string) {
+	i.t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+		i.t.Fatal(err)
+	}
+	i.eventually("the log says "+text, func() bool { return strings.Contains(i.log(), text) })
 }

@@ -108,10 +108,7 @@ func (l *loader) addSection(path []string) {
 // load does the work and collects the problems. Without a readable document it
 // ends early: what depends on it would only be noise.
 func (l *loader) load() {
-	text, err := l.options.Text, error(nil)
-	if text == nil {
-		text, err = read(l.file)
-	}
+	text, err := l.text()
 	if err != nil {
 		l.problems = Problems{{File: l.file, Reason: reason(err), cause: err}}
 		return
@@ -139,7 +136,19 @@ func (l *loader) load() {
 	l.validate()
 }
 
-// read returns the contents of the file. It does not wait for a writer where the
+// text returns what is to be loaded.
+func (l *loader) text() ([]byte, error) {
+	text, err := l.options.Text, error(nil)
+	if text == nil {
+		text, err = read(l.file)
+	}
+	if len(text) > MaxFile {
+		return nil, fmt.Errorf("is larger than %s", Size(MaxFile))
+	}
+	return text, err
+}
+
+// read returns the contents of the file, up to a byte more than MaxFile. It does not wait for a writer where the
 // file is a pipe.
 func read(file string) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -156,14 +165,7 @@ func read(file string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is not a regular file")
 	}
-	text, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > MaxFile {
-		return nil, fmt.Errorf("is larger than %s", Size(MaxFile))
-	}
-	return text, nil
+	return io.ReadAll(io.LimitReader(f, MaxFile+1))
 }
 
 // reason returns the text of an error without the name of the file.

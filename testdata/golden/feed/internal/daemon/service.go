@@ -31,6 +31,7 @@ type service struct {
 	signals  process.Signals
 	sockets  *process.Sockets
 	pidfile  *process.Pidfile // its lock is held until the process is gone
+	file     *process.ConfigFile
 	teardown teardown
 	started  time.Time
 	reloads  chan reloadRequest
@@ -60,6 +61,7 @@ func Run(parts Parts, h *process.Handover, signals process.Signals) error {
 		handover: h,
 		signals:  signals,
 		sockets:  process.NewSockets(h),
+		file:     h.ConfigFile(),
 		started:  time.Now(),
 		reloads:  make(chan reloadRequest),
 		ready:    make(chan struct{}),
@@ -135,11 +137,7 @@ func (s *service) claim() error {
 // build makes the log, the database, the pool and the transports, and begins to
 // serve.
 func (s *service) build(ctx context.Context) error {
-	text, err := s.handover.Configuration(config.MaxFile)
-	if err != nil {
-		return err
-	}
-	c, err := LoadConfiguration(s.parts, s.handover.Config, text)
+	c, err := s.readConfiguration()
 	if err != nil {
 		return err
 	}
@@ -175,6 +173,15 @@ func (s *service) build(ctx context.Context) error {
 	s.serve()
 	s.set(func() { s.generation = 1 })
 	return nil
+}
+
+// readConfiguration reads the configuration as it is in the file now.
+func (s *service) readConfiguration() (*Configuration, error) {
+	text, err := s.file.Read(config.MaxFile)
+	if err != nil {
+		return nil, err
+	}
+	return LoadConfiguration(s.parts, s.handover.Config, text)
 }
 
 func (s *service) openDatabase(ctx context.Context, c *Configuration) (*database.DB, error) {

@@ -10,7 +10,6 @@ package process
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -96,35 +95,6 @@ func (h *Handover) AddPidfile(p *Pidfile) { h.Add(fdPidfile, p.file) }
 // ClearPidfile empties the pidfile that is being handed on.
 func (h *Handover) ClearPidfile() error {
 	return h.files[slices.Index(h.Names, fdPidfile)].Truncate(0)
-}
-
-// AddConfiguration hands on the configuration file, open: the user that the
-// daemon becomes may not be able to read it. Without a file it does nothing.
-func (h *Handover) AddConfiguration() error {
-	if h.Config == "" {
-		return nil
-	}
-	file, err := os.Open(h.Config)
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	h.Add(fdConfiguration, file)
-	return nil
-}
-
-// Configuration returns the text of the configuration file that was handed on,
-// up to a byte more than limit; nil if there is none.
-func (h *Handover) Configuration(limit int64) ([]byte, error) {
-	file := h.Take(fdConfiguration)
-	if file == nil {
-		return nil, nil
-	}
-	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	return text, nil
 }
 
 // Take returns the descriptor of that name, or nil; it is the caller's then.

@@ -244,6 +244,9 @@ func RedirectStderr(f *os.File) error {
 	return unix.Dup3(int(f.Fd()), 2, 0)
 }
 
+// changeTime is when the file, its name or its rights last changed.
+func changeTime(stat *syscall.Stat_t) time.Time { return time.Unix(stat.Ctim.Unix()) }
+
 // peerUID is the user on the other end of a unix socket.
 func peerUID(fd uintptr) (int, error) {
 	cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
