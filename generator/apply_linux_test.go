@@ -3,7 +3,10 @@ package generator
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -12,11 +15,7 @@ import (
 func TestDiskFull(t *testing.T) {
 	plan := mustPlan(t, readHouse(t, smallHouse(t)), fullSpec)
 	for kib := 4; ; kib += 12 {
-		mount := t.TempDir()
-		if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
-			t.Skip("only root can mount a small file system: ", err)
-		}
-		t.Cleanup(func() { _ = syscall.Unmount(mount, syscall.MNT_DETACH) })
+		mount := mountTmpfs(t, 0, fmt.Sprintf("size=%dk", kib))
 		plan.Root = filepath.Join(mount, "feed")
 		err := plan.Apply(t.Context())
 		if err == nil {
@@ -28,4 +27,43 @@ func TestDiskFull(t *testing.T) {
 		}
 		sameFiles(t, fmt.Sprintf("%d KiB", kib), diskFiles(t, mount), map[string]string{"./": "empty folder"})
 	}
+}
+
+// A folder that can't be written to is an error with its path, and no more.
+func TestUnwritable(t *testing.T) {
+	plan := mustPlan(t, readHouse(t, smallHouse(t)), fullSpec)
+	parent, cause := unwritableFolder(t)
+	plan.Root = filepath.Join(parent, "feed")
+	if err := plan.Apply(t.Context()); !errors.Is(err, cause) || !strings.Contains(err.Error(), parent) {
+		t.Errorf("%v, want %v", err, cause)
+	}
+}
+
+// mountTmpfs mounts a file system of its own for a test. Only root can do that;
+// for anybody else the test is left out, which CI does not accept.
+func mountTmpfs(t *testing.T, flags uintptr, options string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("mount a file system: ", err)
+		}
+		t.Skip("only root can mount a file system: ", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+// unwritableFolder returns a folder that takes no new file, and the error for
+// that: for root it takes a file system that is mounted for reading only.
+func unwritableFolder(t *testing.T) (string, error) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return mountTmpfs(t, syscall.MS_RDONLY, ""), syscall.EROFS
+	}
+	parent := t.TempDir()
+	if err := os.Chmod(parent, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	return parent, fs.ErrPermission
 }
