@@ -82,22 +82,6 @@ func codeOf(err error) int {
 	return 1
 }
 
-// Exec replaces this process, which stays the same for its supervisor, by the
-// daemon that h describes, running as h.User: no code of the service ever runs
-// with the rights of the caller. It returns only if it fails.
-func (h *Handover) Exec(env []string) error {
-	h.Stage = Foreground
-	if err := h.User.become(); err != nil {
-		return err
-	}
-	h.User = nil
-	env, err := h.environ(env)
-	if err != nil {
-		return err
-	}
-	return execWith(h.files, os.Args, env)
-}
-
 // Pidfile takes over the pidfile, with its lock, from the starter.
 func (h *Handover) Pidfile() *Pidfile {
 	return &Pidfile{file: h.Take(fdPidfile), path: h.Dirs.Pidfile()}

@@ -107,43 +107,7 @@ func program() (string, error) { return os.Executable() }
 // NameProcess does nothing here: the program runs under its own path.
 func NameProcess(string) error { return nil }
 
-func execWith(files []*os.File, args, env []string) error {
-	if err := limitRights(); err != nil {
-		return err
-	}
-	path, err := program()
-	if err != nil {
-		return err
-	}
-	var copies []int
-	for _, f := range files {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3+len(files))
-		if err != nil {
-			return err
-		}
-		copies = append(copies, fd)
-	}
-	for i, fd := range copies {
-		if err := unix.Dup2(fd, 3+i); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("execute again: %w", unix.Exec(path, args, env))
-}
-
-// RedirectStderr makes f the standard error of this process; nil: the null
-// device.
-func RedirectStderr(f *os.File) error {
-	if f == nil {
-		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = null.Close() }()
-		f = null
-	}
-	return unix.Dup2(int(f.Fd()), 2)
-}
+func duplicate(from, to int) error { return unix.Dup2(from, to) }
 
 // changeTime is not asked here: its field has another name on each system.
 func changeTime(*syscall.Stat_t) time.Time { return time.Time{} }

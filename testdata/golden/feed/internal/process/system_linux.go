@@ -207,42 +207,9 @@ func NameProcess(name string) error {
 	return os.WriteFile("/proc/self/comm", []byte(name), 0)
 }
 
-// execWith replaces this process by the same program with files as its
-// descriptors from 3 on.
-func execWith(files []*os.File, args, env []string) error {
-	if err := limitRights(); err != nil {
-		return err
-	}
-	// Copies above all targets first: a target may be a source still needed.
-	var copies []int
-	for _, f := range files {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3+len(files))
-		if err != nil {
-			return err
-		}
-		copies = append(copies, fd)
-	}
-	for i, fd := range copies {
-		if err := unix.Dup3(fd, 3+i, 0); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("execute again: %w", unix.Exec("/proc/self/exe", args, env))
-}
-
-// RedirectStderr makes f the standard error of this process, so that what the
-// runtime says of a crash gets there; nil: the null device.
-func RedirectStderr(f *os.File) error {
-	if f == nil {
-		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = null.Close() }()
-		f = null
-	}
-	return unix.Dup3(int(f.Fd()), 2, 0)
-}
+// duplicate makes to another descriptor of the open file from, which reaches the
+// programs that this process executes.
+func duplicate(from, to int) error { return unix.Dup3(from, to, 0) }
 
 // changeTime is when the file, its name or its rights last changed.
 func changeTime(stat *syscall.Stat_t) time.Time { return time.Unix(stat.Ctim.Unix()) }
