@@ -13,7 +13,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"text/template"
 )
 
@@ -28,25 +31,35 @@ func main() {
 }
 
 func write(target string) error {
-	stage := target + ".stage"
-	sums := make(map[string]string)
+	var folders, names []string
 	err := fs.WalkDir(files, "files", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+		if err == nil && entry.IsDir() {
+			folders = append(folders, name)
+		} else {
+			names = append(names, name)
 		}
-		path := filepath.Join(stage, strings.TrimPrefix(name, "files"))
-		if entry.IsDir() {
-			return os.Mkdir(path, 0o755)
-		}
-		data, err := render(name)
-		if err != nil {
-			return err
-		}
-		sums[name] = fmt.Sprintf("%x", sha256.Sum256(data))
-		return os.WriteFile(path, data, 0o644)
+		return err
 	})
 	if err != nil {
 		return err
+	}
+	rendered, err := renderAll(names)
+	if err != nil {
+		return err
+	}
+	stage := target + ".stage"
+	place := func(name string) string { return filepath.Join(stage, strings.TrimPrefix(name, "files")) }
+	for _, name := range folders {
+		if err := os.Mkdir(place(name), 0o755); err != nil {
+			return err
+		}
+	}
+	sums := make(map[string]string)
+	for i, name := range names {
+		sums[name] = rendered[i].sum
+		if err := os.WriteFile(place(name), rendered[i].data, 0o644); err != nil {
+			return err
+		}
 	}
 	manifest, err := json.Marshal(sums)
 	if err != nil {
@@ -56,6 +69,34 @@ func write(target string) error {
 		return err
 	}
 	return os.Rename(stage, target)
+}
+
+type file struct {
+	data []byte
+	sum  string
+	err  error
+}
+
+// renderAll renders the files on all processors.
+func renderAll(names []string) ([]file, error) {
+	all := make([]file, len(names))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
+				data, err := render(names[i])
+				all[i] = file{data, fmt.Sprintf("%x", sha256.Sum256(data)), err}
+			}
+		})
+	}
+	workers.Wait()
+	for _, f := range all {
+		if f.err != nil {
+			return nil, f.err
+		}
+	}
+	return all, nil
 }
 
 func render(name string) ([]byte, error) {
