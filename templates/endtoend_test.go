@@ -270,24 +270,107 @@ func TestStopDrains(t *testing.T) {
 	}
 }
 
-// hold keeps others from using the database, until it is called again.
-func (s *service) hold() (release func()) {
+// hold keeps others from writing to the database until release is called; with
+// exclusive, also from opening it.
+func (s *service) hold(exclusive bool) (release func()) {
 	s.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+s.databaseFile)
+	db, err := sql.Open("sqlite", "file:"+s.databaseFile+"?_txlock=immediate")
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	db.SetMaxOpenConns(1)
-	for _, statement := range []string{"PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"} {
-		if _, err := db.Exec(statement); err != nil {
+	if exclusive {
+		if _, err := db.Exec("PRAGMA locking_mode=EXCLUSIVE"); err != nil {
 			s.t.Fatal(err)
 		}
+	}
+	if _, err := db.Exec("BEGIN IMMEDIATE"); err != nil {
+		s.t.Fatal(err)
 	}
 	return func() {
 		if err := db.Close(); err != nil {
 			s.t.Error(err)
 		}
 	}
+}
+
+// stuck starts the service and sends it a line that it can't store; release lets
+// it go on.
+func (s *service) stuck() (pid int, conn net.Conn, release func()) {
+	s.t.Helper()
+	s.env = append(s.env, "EXAMPLED_DATABASE_SQLITE_BUSY_TIMEOUT=1h", "EXAMPLED_WORKER_TIMEOUT=1h")
+	pid = s.start()
+	release = s.hold(false)
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := fmt.Fprintln(conn, "stuck"); err != nil {
+		s.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if _, out := s.run("status"); strings.Contains(out, ", 1 in flight") {
+			return pid, conn, release
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatal("the line is not in flight")
+		}
+	}
+}
+
+// unanswered checks that the connection ends without an answer.
+func (s *service) unanswered(conn net.Conn) {
+	s.t.Helper()
+	if answer, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
+		s.t.Errorf("a line that was not stored was answered %q", answer)
+	}
+}
+
+// Pitfalls 32 and 36: a stop that must not kill leaves a daemon whose drain does
+// not end running; a second one, being a second TERM, ends the drain.
+func TestStopWithoutKill(t *testing.T) {
+	s := newService(t)
+	s.env = append(s.env, "EXAMPLED_DAEMON_STOP_TIMEOUT=1h")
+	pid, conn, release := s.stuck()
+	s.want(151, `still running after 200ms`, "stop", "--timeout", "200ms", "--no-kill")
+	s.want(0, fmt.Sprintf(`draining \(pid %d\), .* 1 in flight`, pid), "status")
+	s.want(150, ``, "status", "--ready")
+	s.want(0, fmt.Sprintf(`stopped \(pid %d\)`, pid), "stop", "--timeout", "1h")
+	s.unanswered(conn)
+	release()
+}
+
+// Pitfalls 31 and 32: a stop that reaches its deadline kills, says so and what
+// was lost, and returns when the lock and the port are free.
+func TestStopKills(t *testing.T) {
+	s := newService(t)
+	s.env = append(s.env, "EXAMPLED_DAEMON_STOP_TIMEOUT=1h")
+	_, conn, release := s.stuck()
+	s.want(0, `stop: killed after 200ms, 1 jobs unfinished\n`, "stop", "--timeout", "200ms")
+	s.unanswered(conn)
+	release()
+	s.start()
+	if stored := s.stored(); len(stored) != 0 {
+		t.Errorf("stored: %v", stored)
+	}
+}
+
+// Pitfall 34: a daemon that is stopped ends its drain by itself at stop_timeout,
+// and gives back what is not done.
+func TestDrainAtItsDeadline(t *testing.T) {
+	s := newService(t)
+	s.env = append(s.env, "EXAMPLED_DAEMON_STOP_TIMEOUT=200ms")
+	_, conn, release := s.stuck()
+	s.want(0, `stopped`, "stop", "--timeout", "1h")
+	s.unanswered(conn)
+	release()
+	log, err := os.ReadFile(filepath.Join(s.dir, "log", "exampled.log"))
+	if err != nil || !strings.Contains(string(log), `msg="the time to drain is over" unfinished=1`) {
+		t.Errorf("the log does not say what was left: %v\n%s", err, log)
+	}
+	s.want(3, `not running`, "status")
 }
 
 // Pitfalls 14 and 23: a daemon that hangs while it starts is ended when the time
@@ -297,7 +380,7 @@ func TestHangingStart(t *testing.T) {
 	s := newService(t)
 	s.start()
 	s.want(0, `stopped`, "stop")
-	release := s.hold()
+	release := s.hold(true)
 	s.env = append(s.env, "EXAMPLED_DATABASE_SQLITE_BUSY_TIMEOUT=1h")
 
 	s.want(150, `not ready in time \(300ms\)`, "start", "--wait", "300ms")
