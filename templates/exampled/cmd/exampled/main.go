@@ -44,7 +44,7 @@ func serve(h *process.Handover) int {
 	signals := process.Notify(h.Stage == process.Foreground)
 	err := daemon.Run(parts(), h, signals)
 	if err != nil && h.Stage == process.Foreground {
-		printf(os.Stderr, "%s: %v\n", name, err)
+		printf(os.Stderr, "%s: foreground: %v\n", name, err)
 	}
 	return daemon.ExitCode(err)
 }
