@@ -68,8 +68,14 @@ func (h *Handover) startDaemon() error {
 	}
 	stderr := h.files[slices.Index(h.Names, fdReady)]
 	_, err := h.spawn(os.Environ(), stderr, sys)
+	return h.explain(err)
+}
+
+// explain says more of an error in becoming the daemon: the program has to be
+// executable for its user as well.
+func (h *Handover) explain(err error) error {
 	if errors.Is(err, os.ErrPermission) && h.User != nil {
-		return fmt.Errorf("run as %s: %w", h.User, err)
+		return fmt.Errorf("user %s may not run this program, see its mode: %w", h.User, err)
 	}
 	return err
 }

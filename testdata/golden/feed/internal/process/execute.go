@@ -15,12 +15,13 @@ func (h *Handover) Exec(env []string) error {
 	if err := h.User.become(); err != nil {
 		return err
 	}
-	h.User = nil
-	env, err := h.environ(env)
+	next := *h
+	next.User = nil
+	env, err := next.environ(env)
 	if err != nil {
 		return err
 	}
-	return execWith(h.files, os.Args, env)
+	return h.explain(execWith(h.files, os.Args, env))
 }
 
 // execWith replaces this process by the same program with files as its
