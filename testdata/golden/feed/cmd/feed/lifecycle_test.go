@@ -1,5 +1,7 @@
 package main
 
+// What the commands do to a service, from its start to its end.
+
 import (
 	"encoding/json"
 	"fmt"
@@ -7,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -159,223 +160,6 @@ func TestParallelStarts(t *testing.T) {
 	}
 }
 
-// Pitfalls 4 and 6: a pidfile that a killed daemon has left, or that holds
-// nonsense, neither blocks a start nor leads a signal to a stranger.
-func TestStalePidfile(t *testing.T) {
-	i := newInstance(t)
-	i.kill(i.start())
-	i.want(1, `: dead, `, "status")
-
-	stranger := exec.Command("sleep", "60")
-	if err := stranger.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
-	for _, text := range []string{
-		fmt.Sprintf("%d\n", stranger.Process.Pid), "", "0\n", "-1\n", "1\n", "abc\n", strings.Repeat("9", 20), "\x00\x00", strings.Repeat("7", 1<<20),
-	} {
-		if err := os.WriteFile(i.pidfile(), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		i.want(0, `: not running\n$`, "stop")
-		i.want(7, ``, "reload")
-		if !alive(stranger.Process.Pid) {
-			t.Fatalf("pidfile %.20q: a stranger was killed", text)
-		}
-		pid := i.start()
-		i.want(0, fmt.Sprintf(`\(pid %d\)`, pid), "status")
-		i.kill(pid)
-	}
-}
-
-// Pitfall 8: the daemon's user could write another pid through the descriptor
-// that it has; only who holds the lock is ever signalled.
-func TestPidfileOverwritten(t *testing.T) {
-	i := newInstance(t)
-	pid := i.start()
-	stranger := exec.Command("sleep", "60")
-	if err := stranger.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
-	if err := os.WriteFile(i.pidfile(), fmt.Appendf(nil, "%d\n", stranger.Process.Pid), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	i.want(0, fmt.Sprintf(`: stopped \(pid %d\)`, pid), "stop")
-	if !alive(stranger.Process.Pid) {
-		t.Error("a stranger was killed")
-	}
-}
-
-// Pitfall 7: root does not follow a link that stands in place of the pidfile.
-func TestPidfileIsALink(t *testing.T) {
-	i := newInstance(t)
-	victim := filepath.Join(i.dir, "victim")
-	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Dir(i.pidfile()), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(victim, i.pidfile()); err != nil {
-		t.Fatal(err)
-	}
-	i.want(4, `symbolic link`, "start")
-	if text, err := os.ReadFile(victim); err != nil || string(text) != "precious" {
-		t.Errorf("the victim is %q, %v", text, err)
-	}
-}
-
-// Pitfalls 38, 39 and 42: whatever the file holds, HUP neither ends the service
-// nor changes its pid, and the last good configuration counts in the end.
-func TestHangups(t *testing.T) {
-	i := newInstance(t)
-	pid := i.start()
-	for n := range 200 {
-		if n%2 == 0 {
-			i.writeConfig("[worker]\ncount = \"many\"\n[")
-		} else {
-			i.writeConfig(i.defaultConfig())
-			i.set("count", fmt.Sprint(1+n%7))
-		}
-		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-	}
-	i.set("count", "5")
-	i.want(0, fmt.Sprintf(`\(pid %d, generation \d+\)`, pid), "reload")
-	i.want(0, `, 5 workers, `, "status")
-}
-
-// Pitfalls 38 and 40: a reload that fails says why, and changes nothing.
-func TestReloadFails(t *testing.T) {
-	i := newInstance(t)
-	pid := i.start()
-	good := i.defaultConfig()
-	for text, pattern := range map[string]string{
-		good + "\n[nosuch]\n":                           `:\d+:\d+: nosuch: `,
-		good + "\n= = =\n":                              `:\d+:\d+: `,
-		strings.Replace(good, "user = ", "user = [", 1): `:\d+:\d+: `,
-		good + "\n[worker2]\nx = 1\n":                   `worker2`,
-		"\x00\x01\x02":                                  `:1:\d+: `,
-		strings.ReplaceAll(good, "info", "loud"):        `log\.level: `,
-	} {
-		i.writeConfig(text)
-		i.want(6, pattern, "reload")
-		i.want(0, fmt.Sprintf(`ready \(pid %d\)`, pid), "status")
-	}
-	if err := os.Remove(i.config); err != nil {
-		t.Fatal(err)
-	}
-	i.want(6, ``, "reload")
-	i.writeConfig(good)
-	i.set("umask", `"0077"`)
-	i.want(152, `needs a restart: daemon\.umask \(try `+name+` restart\)\n$`, "reload")
-	i.writeConfig(good)
-	i.want(0, `generation 2`, "reload")
-}
-
-// Pitfalls 16 and 17: a caller that reads the output of start gets to its end,
-// and nothing that the caller has open gets into the daemon.
-func TestStartHoldsNothingOfTheCaller(t *testing.T) {
-	i := newInstance(t)
-	secret, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = secret.Close() }()
-	for range 10 {
-		i.startWithOpen(slices.Repeat([]*os.File{secret}, 20))
-		i.want(0, `: stopped`, "stop")
-	}
-}
-
-// startWithOpen starts the service from a caller who has files open, and looks
-// at what the daemon has open the moment that start returns.
-func (i *instance) startWithOpen(files []*os.File) {
-	t := i.t
-	t.Helper()
-	cmd := exec.Command(binary, "start")
-	cmd.Env, cmd.Dir, cmd.ExtraFiles = i.env, i.dir, files
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid := i.pid(outcome{stdout: string(out)})
-	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range fds {
-		target, err := os.Readlink(fd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := filepath.Base(fd)
-		standard := n == "0" || n == "1" || n == "2"
-		if strings.HasPrefix(target, "pipe:") || target == os.DevNull && !standard {
-			t.Errorf("descriptor %s of the daemon is %s", n, target)
-		}
-	}
-	if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err != nil || cwd != "/" {
-		t.Errorf("the daemon's directory is %s, %v", cwd, err) // pitfall 21
-	}
-}
-
-// The facts of daemon(7): a session that it does not lead, no terminal.
-func TestProcessFacts(t *testing.T) {
-	i := newInstance(t)
-	start := exec.Command(binary, "start")
-	start.Env, start.Dir = i.env, i.dir
-	if os.Geteuid() == 0 { // who has groups that the daemon must not keep
-		start.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{0, 4, 27}}}
-	}
-	out, err := start.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid := i.pid(outcome{stdout: string(out)})
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, after, _ := strings.Cut(string(stat), ") ")
-	if _, comm, _ := strings.Cut(before, "("); comm != name[:min(15, len(name))] {
-		t.Errorf("ps shows it as %q", comm)
-	}
-	var state string
-	var parent, group, session, tty int
-	if _, err := fmt.Sscan(after, &state, &parent, &group, &session, &tty); err != nil {
-		t.Fatal(err)
-	}
-	if session == pid || tty != 0 || parent == os.Getpid() { // pitfall 18
-		t.Errorf("pid %d has session %d, terminal %d, parent %d", pid, session, tty, parent)
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, pattern := range []string{`(?m)^NoNewPrivs:\t1$`, `(?m)^SigBlk:\t0+$`, `(?m)^Umask:\t0027$`} {
-		if !regexp.MustCompile(pattern).Match(status) {
-			t.Errorf("no match of %q in\n%s", pattern, status)
-		}
-	}
-	if os.Geteuid() != 0 {
-		return
-	}
-	// Pitfalls 24, 25, 26: every thread has given up the rights of root.
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rights := regexp.MustCompile(`(?m)^(Uid|Gid):(\t0)+$|^Cap(Prm|Eff|Amb):\t.*[1-9a-f].*$|^Groups:.*\b(0|4|27)\b`)
-	for _, thread := range threads {
-		if status, err := os.ReadFile(thread); err != nil || rights.Match(status) {
-			t.Errorf("%s, %v: %q", thread, err, rights.FindAll(status, -1))
-		}
-	}
-}
-
 // A second daemon in the foreground is refused, and one in the foreground is
 // known to the other commands.
 func TestForeground(t *testing.T) {
@@ -404,20 +188,6 @@ func TestForeground(t *testing.T) {
 	}
 }
 
-// Pitfall 46: after a rotation and USR1 the log goes on in a new file.
-func TestReopen(t *testing.T) {
-	i := newInstance(t)
-	pid := i.start()
-	file := filepath.Join(i.dir, "log", name+".log")
-	if err := os.Rename(file, file+".1"); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
-		t.Fatal(err)
-	}
-	i.eventually("the log is there again", func() bool { return strings.Contains(i.log(), "log reopened") })
-}
-
 // Pitfall 33: a suspended daemon can be stopped.
 func TestStopSuspended(t *testing.T) {
 	i := newInstance(t)
@@ -443,46 +213,4 @@ func TestTermWhileStarting(t *testing.T) {
 		_ = cmd.Wait()
 		i.want(3, `not running`, "status")
 	}
-}
-
-// Pitfall 30: a configuration that only the starter can read serves for start
-// and reload, though the daemon is another user.
-func TestPrivateConfiguration(t *testing.T) {
-	i := newInstance(t)
-	if err := os.Chmod(i.config, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	pid := i.start()
-	i.set("count", "3")
-	i.want(0, `generation 2`, "reload")
-	i.want(0, fmt.Sprintf(`ready \(pid %d\), .* 3 workers`, pid), "status")
-	if os.Geteuid() != 0 {
-		return
-	}
-	// The signal leaves it to the daemon. It has the file open, which is enough
-	// as long as it is the same one; of another it says so, and goes on.
-	i.set("count", "4")
-	i.hangUp(pid, "generation=3")
-	i.want(0, `, 4 workers, `, "status")
-	text, err := os.ReadFile(i.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(i.config, i.config+".aside"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(i.config, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	i.hangUp(pid, "can't read")
-	i.want(0, `, 4 workers, .*the last reload failed`, "status")
-}
-
-// hangUp sends HUP and waits until the log says what comes of it.
-func (i *instance) hangUp(pid int, text string) {
-	i.t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
-		i.t.Fatal(err)
-	}
-	i.eventually("the log says "+text, func() bool { return strings.Contains(i.log(), text) })
 }
