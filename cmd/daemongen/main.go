@@ -11,7 +11,7 @@
 // user's own.
 //
 //	$ daemongen new feed --transport tcp --database sqlite
-//	created feed: 113 files, 445 kB, in 17 ms
+//	created feed: 114 files, 446 kB, in 17 ms
 //
 //	next:
 //	  cd feed
