@@ -60,6 +60,7 @@ func (h *Handover) startDaemon() error {
 	if err := limitRights(); err != nil {
 		return err
 	}
+	IgnoreEarly()
 	h.Stage = Detached
 	sys := &syscall.SysProcAttr{}
 	if h.User != nil {

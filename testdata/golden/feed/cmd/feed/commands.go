@@ -55,6 +55,7 @@ func (c *call) launchAndSay(launch *daemon.Launch, wait time.Duration) (int, err
 }
 
 func (c *call) foreground() (int, error) {
+	process.IgnoreEarly()
 	if err := c.parseArgs(c.flags("foreground")); err != nil {
 		return 0, err
 	}

@@ -5,10 +5,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Pitfalls 38, 39 and 42: whatever the file holds, HUP neither ends the service
@@ -30,6 +33,42 @@ func TestHangups(t *testing.T) {
 	i.set("count", "5")
 	i.want(0, fmt.Sprintf(`\(pid %d, generation \d+\)`, pid), "reload")
 	i.want(0, `, 5 workers, `, "status")
+}
+
+// Pitfall 39: HUP and USR1 do not end a service that is starting, though for
+// root it is executed anew on the way.
+func TestHangupWhileStarting(t *testing.T) {
+	i := newInstance(t)
+	cmd := exec.Command(binary, "foreground")
+	cmd.Env, cmd.Dir = i.env, i.dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// The first thing that it makes.
+	i.eventually("it has begun to start", func() bool { _, err := os.Stat(filepath.Dir(i.pidfile())); return err == nil })
+	ready := make(chan struct{})
+	var signals sync.WaitGroup
+	signals.Go(func() {
+		for {
+			select {
+			case <-ready:
+				return
+			case <-time.After(200 * time.Microsecond):
+			}
+			_ = cmd.Process.Signal(syscall.SIGHUP)
+			_ = cmd.Process.Signal(syscall.SIGUSR1)
+		}
+	})
+	i.eventually("ready", func() bool { return i.run("status", "--ready").code == 0 })
+	close(ready)
+	signals.Wait()
+	if pid := i.pid(i.want(0, `(ready|reloading) `, "status")); pid != cmd.Process.Pid {
+		t.Errorf("pid %d, want %d", pid, cmd.Process.Pid)
+	}
+	i.want(0, `: stopped`, "stop")
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 // Pitfalls 38 and 40: a reload that fails says why, and changes nothing.

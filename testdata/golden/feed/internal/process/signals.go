@@ -41,3 +41,10 @@ func Notify(foreground bool) Signals {
 	}
 	return Signals{Stop: stop, Reload: reload, Reopen: reopen}
 }
+
+// IgnoreEarly has a request that comes too early do nothing instead of ending
+// the process: from now on, and in a program executed from here until it calls
+// Notify. Nothing is lost by it, since the configuration is read after that.
+func IgnoreEarly() {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+}
