@@ -281,24 +281,22 @@ func goldenPlan(t *testing.T) *Plan {
 
 // The tree in the README of a project shows what is there.
 func TestProjectTree(t *testing.T) {
-	eachHouse(t, func(t *testing.T, house templates.House, src *source) {
-		spec := Spec{Name: "my-feed", Module: "example.com/x"}
-		files := contents(mustPlan(t, src, spec))
-		_, tree, ok := strings.Cut(files["README.md"], "```\nmy-feed/\n")
-		if !ok {
-			t.Skip("this house has no tree in its README")
+	spec := Spec{Name: "my-feed", Module: "example.com/x"}
+	files := contents(mustPlan(t, readHouse(t, templates.Shipped()), spec))
+	_, tree, ok := strings.Cut(files["README.md"], "```\nmy-feed/\n")
+	if !ok {
+		t.Fatal("the README of a project has no tree")
+	}
+	tree, _, _ = strings.Cut(tree, "```")
+	for line := range strings.Lines(tree) {
+		entry := strings.Fields(line)[0]
+		found := slices.ContainsFunc(slices.Collect(maps.Keys(files)), func(name string) bool {
+			return name == entry || strings.HasSuffix(entry, "/") && strings.HasPrefix(name, entry)
+		})
+		if !found {
+			t.Errorf("the README shows %s, which is not there", entry)
 		}
-		tree, _, _ = strings.Cut(tree, "```")
-		for line := range strings.Lines(tree) {
-			entry := strings.Fields(line)[0]
-			found := slices.ContainsFunc(slices.Collect(maps.Keys(files)), func(name string) bool {
-				return name == entry || strings.HasSuffix(entry, "/") && strings.HasPrefix(name, entry)
-			})
-			if !found {
-				t.Errorf("the README shows %s, which is not there", entry)
-			}
-		}
-	})
+	}
 }
 
 // filesIn returns the files below a folder, none if there is no folder.

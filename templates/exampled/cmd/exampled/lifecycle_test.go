@@ -163,7 +163,17 @@ func TestParallelStarts(t *testing.T) {
 // A second daemon in the foreground is refused, and one in the foreground is
 // known to the other commands.
 func TestForeground(t *testing.T) {
-	i := newInstance(t)
+	t.Run("as configured", func(t *testing.T) { testForeground(t, newInstance(t)) })
+	if os.Geteuid() == 0 { // who stays root, so that the process is not executed anew
+		t.Run("as root", func(t *testing.T) {
+			i := newInstance(t)
+			i.set("user", `"root"`)
+			testForeground(t, i)
+		})
+	}
+}
+
+func testForeground(t *testing.T, i *instance) {
 	cmd := exec.Command(binary, "foreground")
 	var stderr strings.Builder
 	cmd.Env, cmd.Dir, cmd.Stderr = i.env, i.dir, &stderr
@@ -175,6 +185,10 @@ func TestForeground(t *testing.T) {
 		t.Errorf("status says pid %d, want %d, whom the supervisor knows", pid, cmd.Process.Pid)
 	}
 	i.want(1, `already running`, "foreground")
+	// Pitfall 19: a signal that is ignored stays so in the programs of a job.
+	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)); err != nil || !strings.Contains(string(status), "\nSigIgn:\t0000000000000000\n") {
+		t.Errorf("the service ignores signals: %v\n%s", err, status)
+	}
 	i.want(0, `already running`, "start")
 	i.want(0, `generation 2`, "reload")
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {

@@ -47,10 +47,9 @@ func (c *call) status() (int, error) {
 func ask(dirs process.Dirs, instance *process.Instance) (*daemon.Status, string) {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 	defer cancel()
-	var answer daemon.Answer
-	err := process.Ask(ctx, dirs, process.ControlRequest{Command: "status"}, &answer)
+	answer, err := daemon.AskStatus(ctx, dirs)
 	if err == nil {
-		return &answer.Status, answer.String()
+		return &answer, answer.String()
 	}
 	status := &daemon.Status{Name: name, PID: instance.PID}
 	if errors.Is(err, fs.ErrPermission) {

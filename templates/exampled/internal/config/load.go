@@ -110,7 +110,7 @@ func (l *loader) addSection(path []string) {
 func (l *loader) load() {
 	text, err := l.text()
 	if err != nil {
-		l.problems = Problems{{File: l.file, Reason: reason(err), cause: err}}
+		l.problems = unreadable(l.file, err)
 		return
 	}
 	l.document = parse(bytes.TrimPrefix(bytes.Clone(text), []byte("\ufeff")))
@@ -146,6 +146,21 @@ func (l *loader) text() ([]byte, error) {
 		return nil, fmt.Errorf("is larger than %s", Size(MaxFile))
 	}
 	return text, err
+}
+
+// Read returns the contents of a configuration file, for Options.Text. The error
+// is of type Problems.
+func Read(file string) ([]byte, error) {
+	text, err := read(file)
+	if err != nil {
+		return nil, unreadable(file, err)
+	}
+	return text, nil
+}
+
+// unreadable is the problem with a file of which nothing is known.
+func unreadable(file string, err error) Problems {
+	return Problems{{File: file, Reason: reason(err), cause: err}}
 }
 
 // read returns the contents of the file, up to a byte more than MaxFile. It does not wait for a writer where the

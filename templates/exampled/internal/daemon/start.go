@@ -47,8 +47,7 @@ func (l *Launch) Start(ctx context.Context, wait time.Duration) (Started, error)
 		}
 		// It is there, or another start is at work: not ready yet, or on its
 		// way out, in which case the lock is about to be free.
-		var status Status
-		if process.Ask(deadline, l.Dirs, process.ControlRequest{Command: "status"}, &status) == nil && status.State.serving() {
+		if status, err := AskStatus(deadline, l.Dirs); err == nil && status.State.serving() {
 			return Started{status.PID, true}, nil
 		}
 		select {
@@ -126,8 +125,8 @@ func (l *Launch) bind(h *process.Handover) error {
 func (l *Launch) answers() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	var status Status
-	return process.Ask(ctx, l.Dirs, process.ControlRequest{Command: "status"}, &status) == nil
+	_, err := AskStatus(ctx, l.Dirs)
+	return err == nil
 }
 
 // detach starts the daemon and makes sure that it runs, ready, or not at all.

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
+	"example.com/feed/internal/config"
 	"example.com/feed/internal/daemon"
 	"example.com/feed/internal/process"
 )
@@ -103,11 +103,11 @@ func (c *call) stop() (int, error) {
 // lost by it as far as the daemon can still tell.
 func (c *call) end(dirs process.Dirs, timeout time.Duration, noKill bool) (process.Stopped, error) {
 	ctx := context.Background()
-	var last daemon.Answer
+	var last daemon.Status
 	beforeKill := func() {
 		asking, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
-		_ = process.Ask(asking, dirs, process.ControlRequest{Command: "status"}, &last)
+		last, _ = daemon.AskStatus(asking, dirs)
 	}
 	stopped, err := process.Stop(ctx, dirs.Pidfile(), timeout, noKill, beforeKill)
 	if err == nil && stopped.Killed {
@@ -161,9 +161,8 @@ func (c *call) reload() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	var answer daemon.Answer
-	request := process.ControlRequest{Command: "reload", Configuration: text}
-	if err := process.Ask(ctx, dirs, request, &answer); err != nil {
+	answer, err := daemon.AskReload(ctx, dirs, text)
+	if err != nil {
 		return exitFailed, fmt.Errorf("the result is not known: %w", err)
 	}
 	if err := answer.Err(); err != nil {
@@ -180,20 +179,18 @@ func (c *call) reload() (int, error) {
 // from, so that a broken one is not even sent to it, and returns the text. What
 // the caller may not read is left to the daemon: nil.
 func checkFileOf(ctx context.Context, dirs process.Dirs) ([]byte, error) {
-	var answer daemon.Answer
-	if err := process.Ask(ctx, dirs, process.ControlRequest{Command: "status"}, &answer); err != nil {
+	status, err := daemon.AskStatus(ctx, dirs)
+	if err != nil || status.Config == "" {
 		return nil, err
 	}
-	if answer.Config == "" {
+	text, err := config.Read(status.Config)
+	if errors.Is(err, fs.ErrPermission) {
 		return nil, nil
 	}
-	if _, err := daemon.LoadConfiguration(parts(), answer.Config, nil); err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, nil
-		}
-		return nil, err
+	if err == nil {
+		_, err = daemon.LoadConfiguration(parts(), status.Config, text)
 	}
-	return os.ReadFile(answer.Config)
+	return text, err
 }
 
 func (c *call) check() (int, error) {

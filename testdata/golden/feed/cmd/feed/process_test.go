@@ -94,7 +94,7 @@ func TestProcessFacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pattern := range []string{`(?m)^NoNewPrivs:\t1$`, `(?m)^SigBlk:\t0+$`, `(?m)^Umask:\t0027$`} {
+	for _, pattern := range []string{`(?m)^NoNewPrivs:\t1$`, `(?m)^SigBlk:\t0+$`, `(?m)^SigIgn:\t0+$`, `(?m)^Umask:\t0027$`} {
 		if !regexp.MustCompile(pattern).Match(status) {
 			t.Errorf("no match of %q in\n%s", pattern, status)
 		}

@@ -1,13 +1,10 @@
 package daemon
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
-	"example.com/feed/internal/process"
 	"example.com/feed/internal/transport"
 )
 
@@ -91,64 +88,4 @@ func (s *service) prepare(to *Configuration) (changes []transport.Change, err er
 		Abort:  func() {},
 	})
 	return changes, nil
-}
-
-// Answer is what the daemon says to a command on the control socket.
-type Answer struct {
-	Code  int    `json:"code"` // exit code of the command
-	Error string `json:"error,omitempty"`
-
-	Restart []string `json:"restart,omitempty"` // keys that need one
-	Status
-}
-
-// Err is the error that the daemon has answered with, or nil.
-func (a Answer) Err() error {
-	switch {
-	case a.Code == 0:
-		return nil
-	case len(a.Restart) > 0:
-		return &RestartError{a.Restart}
-	}
-	return errors.New(a.Error)
-}
-
-// answer carries out a command of the control socket.
-func (s *service) answer(ctx context.Context, request process.ControlRequest) any {
-	var err error
-	switch request.Command {
-	case "status":
-	case "reload":
-		err = s.requestReload(ctx, request.Configuration)
-	default:
-		err = fmt.Errorf("unknown command %q", request.Command)
-	}
-	answer := Answer{Code: ExitCode(err), Status: s.status()}
-	if err != nil {
-		answer.Error = err.Error()
-	}
-	if restart := (*RestartError)(nil); errors.As(err, &restart) {
-		answer.Restart = restart.Keys
-	}
-	return answer
-}
-
-// requestReload has the main loop reload, once the service is ready.
-func (s *service) requestReload(ctx context.Context, text []byte) error {
-	select {
-	case <-s.ready:
-	case <-s.ended:
-		return errors.New("the service is stopping")
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	request := reloadRequest{text, make(chan error, 1)}
-	select {
-	case s.reloads <- request:
-		return <-request.reply
-	case <-s.ended:
-		return errors.New("the service is stopping")
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

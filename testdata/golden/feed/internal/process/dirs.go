@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,12 +56,12 @@ func FindDirs(d Dirs) (Dirs, error) {
 	if err != nil && !root && (d.Run == "" || d.State == "" || d.Log == "") {
 		return d, err
 	}
-	d.Run = firstSet(d.Run, firstEntry("RUNTIME_DIRECTORY"),
+	d.Run = cmp.Or(d.Run, firstEntry("RUNTIME_DIRECTORY"),
 		only(root, filepath.Join("/run", d.Name)),
 		under(os.Getenv("XDG_RUNTIME_DIR"), d.Name), filepath.Join(state, "run"))
-	d.State = firstSet(d.State, firstEntry("STATE_DIRECTORY"),
+	d.State = cmp.Or(d.State, firstEntry("STATE_DIRECTORY"),
 		only(root, filepath.Join("/var/lib", d.Name)), state)
-	d.Log = firstSet(d.Log, firstEntry("LOGS_DIRECTORY"),
+	d.Log = cmp.Or(d.Log, firstEntry("LOGS_DIRECTORY"),
 		only(root, filepath.Join("/var/log", d.Name)), filepath.Join(state, "log"))
 	for _, dir := range []*string{&d.Run, &d.State, &d.Log} {
 		if *dir, err = filepath.Abs(*dir); err != nil {
@@ -81,15 +82,6 @@ func userStateDir(name string) (string, error) {
 		base = filepath.Join(home, ".local", "state")
 	}
 	return filepath.Join(base, name), nil
-}
-
-func firstSet(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func only(condition bool, value string) string {

@@ -31,9 +31,9 @@ func Notify(foreground bool) Signals {
 	signal.Notify(reopen, syscall.SIGUSR1)
 	// These are taken and dropped, not ignored: what is ignored stays so in every
 	// program that a job starts. A closed pipe behind the log must not end the
-	// service, nor a terminal suspend it.
+	// service, nor a terminal suspend it, nor a USR2, which asks for nothing yet.
 	dropped := make(chan os.Signal, 1)
-	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGTSTP)
+	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGTSTP, syscall.SIGUSR2)
 	if foreground {
 		signal.Notify(stop, syscall.SIGINT)
 	} else {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,7 +23,7 @@ type Sockets struct {
 // NewSockets takes over the listeners from h.
 func NewSockets(h *Handover) *Sockets {
 	s := &Sockets{left: make(map[string]*os.File)}
-	for _, name := range append([]string(nil), h.Names...) {
+	for _, name := range slices.Clone(h.Names) {
 		if strings.HasPrefix(name, "listen ") {
 			s.left[name] = h.Take(name)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -116,7 +115,7 @@ func (d Dirs) MarkDown() error {
 
 // UnmarkDown removes the mark of MarkDown.
 func (d Dirs) UnmarkDown() error {
-	err := os.Remove(filepath.Clean(d.Down()))
+	err := os.Remove(d.Down())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
