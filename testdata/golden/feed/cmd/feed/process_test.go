@@ -61,6 +61,12 @@ func (i *instance) startWithOpen(files []*os.File) {
 	}
 }
 
+// ignoresNothing matches /proc/PID/status of a process that ignores no signal,
+// since what is ignored stays so in the programs of a job (pitfall 19). Signals
+// 32 and 33 are the C library's own, and no business of a program: whoever is
+// started by glibc's posix_spawn, as by make, has 32 ignored.
+const ignoresNothing = `(?m)^SigIgn:\t0{7}[01][08]0{7}$`
+
 // The facts of daemon(7): a session that it does not lead, no terminal.
 func TestProcessFacts(t *testing.T) {
 	i := newInstance(t)
@@ -94,7 +100,7 @@ func TestProcessFacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pattern := range []string{`(?m)^NoNewPrivs:\t1$`, `(?m)^SigBlk:\t0+$`, `(?m)^SigIgn:\t0+$`, `(?m)^Umask:\t0027$`} {
+	for _, pattern := range []string{`(?m)^NoNewPrivs:\t1$`, `(?m)^SigBlk:\t0+$`, ignoresNothing, `(?m)^Umask:\t0027$`} {
 		if !regexp.MustCompile(pattern).Match(status) {
 			t.Errorf("no match of %q in\n%s", pattern, status)
 		}
