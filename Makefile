@@ -1,6 +1,6 @@
 # Each does all of its set-up, as root or as anybody, on a Debian machine with Go.
 
-.PHONY: demo test lint golden bench
+.PHONY: demo test services services-down lint golden bench
 
 demo: ## generate a daemon, build it, run it, use it, stop it, remove it
 	go run ./scripts/demo
@@ -8,11 +8,18 @@ demo: ## generate a daemon, build it, run it, use it, stop it, remove it
 test: ## every check and every test
 	./scripts/test.sh
 
+services: ## start the servers that tests need, installing them; prints what to export
+	@./scripts/services.sh up
+
+services-down: ## end these servers and remove their data
+	./scripts/services.sh down
+
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck
 	./scripts/lint.sh
 
 golden: ## write what is recorded anew: golden projects, module pins
 	go test ./... -update
 
-bench: ## daemongen new beside a program that does the bare minimum
-	go test -run '^$$' -bench . ./cmd/daemongen ./generator
+bench: ## daemongen, and what it writes, beside what people write by hand; ratios
+	./scripts/services.sh run mysql postgres amqp zmq -- \
+		go test -timeout 30m -run '^$$' -bench . ./cmd/daemongen ./generator ./templates ./bench

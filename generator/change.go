@@ -45,8 +45,8 @@ func create(want File) change {
 	}}
 }
 
-// keep is create for a feature that was plugged in before: what is there is the
-// user's.
+// keep is create for a file of a feature that was plugged in before, this one or
+// one that shares the folder: what is there is the user's.
 func keep(want File) change {
 	c := create(want)
 	c.apply = func(old []byte) ([]byte, error) {
@@ -58,11 +58,16 @@ func keep(want File) change {
 	return c
 }
 
-// addition returns the changes that plug a feature in, given its own files.
-func (src *source) addition(f templates.Feature, w words, own []File, place func(File) change) []change {
+// addition returns the changes that plug a feature in, given its own files. Those
+// whose paths are in theirs belong to a feature that the project has.
+func (src *source) addition(f templates.Feature, w words, own []File, theirs map[string]bool) []change {
 	var changes []change
 	for _, file := range own {
-		changes = append(changes, place(file))
+		if theirs[file.Path] {
+			changes = append(changes, keep(file))
+		} else {
+			changes = append(changes, create(file))
+		}
 	}
 	return append(changes, src.sharedChanges(f, w)...)
 }

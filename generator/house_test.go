@@ -18,12 +18,12 @@ import (
 )
 
 var smallFeatures = []templates.Feature{
-	{Ref: Ref{Kind: templates.Transport, Name: "tcp"}, Folders: []string{"internal/transport/tcp"}},
+	{Ref: Ref{Kind: templates.Transport, Name: "tcp"}, Folders: []string{"internal/transport/tcp", "internal/transport/stream"}},
 	{Ref: Ref{Kind: templates.Transport, Name: "carrier"}, Folders: []string{"internal/transport/carrier"}},
-	{Ref: Ref{Kind: templates.Transport, Name: "pipe"}, Folders: []string{"internal/transport/pipe"}},
+	{Ref: Ref{Kind: templates.Transport, Name: "pipe"}, Folders: []string{"internal/transport/pipe", "internal/transport/stream", "deploy/hose"}},
 	{Ref: Ref{Kind: templates.Database, Name: "shelf"}, Folders: []string{"internal/database/shelf"}},
 	{Ref: Ref{Kind: templates.Database, Name: "lake"}, Folders: []string{"internal/database/lake"}},
-	{Ref: Ref{Kind: templates.Component, Name: "metrics"}, Folders: []string{"internal/component/metrics"}},
+	{Ref: Ref{Kind: templates.Component, Name: "metrics"}, Folders: []string{"internal/component/metrics", "deploy/hose"}},
 	{Ref: Ref{Kind: templates.Deploy, Name: "crate"}, Folders: []string{"deploy/crate"}},
 }
 

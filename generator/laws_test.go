@@ -5,9 +5,11 @@ package generator
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"go/format"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,25 +56,32 @@ func TestLawDeterminism(t *testing.T) {
 	})
 }
 
-// Orthogonality: a feature brings files of its own, has entries in the shared
-// ones, and changes no other.
+// Orthogonality: a feature brings the files of its folders, has entries in the
+// shared ones, and changes no other. What is in a folder that several features
+// list is the same whichever of them brings it.
 func TestLawOrthogonality(t *testing.T) {
 	eachSpec(t, inMemory, func(t *testing.T, src *source, spec Spec) {
 		w := wordsOf(spec.Name, spec.Module)
 		shared := []string{w.pathOf(templates.Wire), w.pathOf(templates.Config), goMod, goSum, ManifestName}
-		want := contents(mustPlan(t, src, bareOf(spec)))
+		bare := contents(mustPlan(t, src, bareOf(spec)))
+		want := maps.Clone(bare)
 		for _, ref := range spec.refs() {
-			f, _ := src.feature(ref)
-			for name, data := range contents(mustPlan(t, src, bareOf(spec).with(ref))) {
-				if owner, ok := src.owner(name); ok && owner == f.Ref {
-					want[name] = data
-				}
+			alone := contents(mustPlan(t, src, bareOf(spec).with(ref)))
+			for _, name := range shared {
+				delete(alone, name)
 			}
+			own := make(map[string]bool)
 			for _, o := range src.owned[ref] {
-				if _, ok := want[w.pathOf(o.path)]; !ok {
-					data, _ := w.replace(o.path, o.src)
-					want[w.pathOf(o.path)] = string(data)
+				own[w.pathOf(o.path)] = true
+			}
+			for name, data := range alone {
+				switch before, ok := want[name]; {
+				case !own[name] && data != bare[name]:
+					t.Errorf("%v changes %s", ref, name)
+				case own[name] && ok && data != before:
+					t.Errorf("%v brings another %s", ref, name)
 				}
+				want[name] = data
 			}
 		}
 		got := contents(mustPlan(t, src, spec))
@@ -133,8 +142,11 @@ func TestLawInverse(t *testing.T) {
 // without takes a feature out of a project by the inverses of the four changes.
 func without(t *testing.T, src *source, f templates.Feature, spec Spec, w words, files map[string]string) map[string]string {
 	t.Helper()
+	staying := src.of(spec.refs()) // what it shares with others is theirs
 	for _, o := range src.owned[f.Ref] {
-		delete(files, w.pathOf(o.path))
+		if !slices.ContainsFunc(staying, func(s original) bool { return s.path == o.path }) {
+			delete(files, w.pathOf(o.path))
+		}
 	}
 	edit := func(name string, change func([]byte) ([]byte, error)) {
 		data, err := change([]byte(files[name]))
@@ -164,6 +176,66 @@ func without(t *testing.T, src *source, f templates.Feature, spec Spec, w words,
 	edit(goMod, func(old []byte) ([]byte, error) { return removeModules(old, src.needs[f.Ref].modules, kept) })
 	edit(goSum, func(old []byte) ([]byte, error) { return removeSums(old, src.needs[f.Ref].sums, sums) })
 	return files
+}
+
+// A folder that several features list is in a project with any of them, as its
+// user has left it: the next one that comes neither refuses nor changes what is
+// there, and restores what is not. Nobody's files are in the way all the same.
+func TestLawSharedFolders(t *testing.T) {
+	src := readHouse(t, smallHouse(t))
+	tcp, pipe := Ref{Kind: templates.Transport, Name: "tcp"}, Ref{Kind: templates.Transport, Name: "pipe"}
+	spec := bareOf(Spec{Name: "feed"})
+	const file, theirs = "internal/transport/stream/stream.go", "package stream // mine\n\nconst Size = 1024\n"
+	for _, test := range []struct {
+		name string
+		has  []Ref
+		edit func(t *testing.T, path string)
+		want string // "": refused
+	}{
+		{"nobody has it", nil, nil, contents(mustPlan(t, src, spec.with(tcp)))[file]},
+		{"as it was", []Ref{tcp}, nil, contents(mustPlan(t, src, spec.with(tcp)))[file]},
+		{"changed", []Ref{tcp}, func(t *testing.T, path string) { writeFile(t, path, theirs) }, theirs},
+		{"removed", []Ref{tcp}, func(t *testing.T, path string) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}, contents(mustPlan(t, src, spec.with(tcp)))[file]},
+		{"in the way", nil, func(t *testing.T, path string) { writeFile(t, path, theirs) }, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			root := written(t, mustPlan(t, src, spec))
+			if len(test.has) > 0 {
+				mustAdd(t, src, root, test.has...)
+			}
+			if test.edit != nil {
+				test.edit(t, filepath.Join(root, file))
+			}
+			if test.want == "" {
+				var refusal *RefusedError
+				if _, err := src.add(root, []Ref{pipe}); !errors.As(err, &refusal) {
+					t.Errorf("%v, want a refusal", err)
+				}
+				return
+			}
+			mustAdd(t, src, root, pipe)
+			if got := diskFiles(t, root)[file]; got != test.want {
+				t.Errorf("%s is now\n%s", file, got)
+			}
+			if plan, err := src.add(root, []Ref{pipe}); err != nil || !plan.Empty() {
+				t.Errorf("a second time: %v", err)
+			}
+		})
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Identity: the exemplar's own name, with all features, is the exemplar.
@@ -225,7 +297,12 @@ func TestLawSound(t *testing.T) {
 		if err := plan.Verify(); err != nil {
 			t.Error(err)
 		}
+		paths := make(map[string]bool)
 		for _, file := range plan.Files {
+			if paths[file.Path] {
+				t.Errorf("%s is there twice", file.Path)
+			}
+			paths[file.Path] = true
 			for _, word := range []string{"xampled", "XAMPLED", "<no value>"} {
 				if bytes.Contains(file.After, []byte(word)) {
 					t.Errorf("%s has %q", file.Path, word)

@@ -69,11 +69,7 @@ func (src *source) plan(spec Spec) (*Plan, error) {
 
 // render returns the files that no two features have a part in.
 func (src *source) render(spec Spec, w words) ([]File, error) {
-	originals := slices.Clone(src.bare)
-	for _, ref := range spec.refs() {
-		originals = append(originals, src.owned[ref]...)
-	}
-	files, err := render(originals, w)
+	files, err := render(slices.Concat(src.bare, src.of(spec.refs())), w)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +173,10 @@ func (src *source) add(root string, refs []Ref) (*Plan, error) {
 	w := wordsOf(after.Name, after.Module)
 	m := project.manifest.clone()
 	m.Spec = after
+	theirs := make(map[string]bool) // files of features that the project has
+	for _, o := range src.of(before.refs()) {
+		theirs[w.pathOf(o.path)] = true
+	}
 	var changes []change
 	for _, ref := range refs {
 		f, _ := src.feature(ref) // validated in extend
@@ -184,11 +184,7 @@ func (src *source) add(root string, refs []Ref) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		place := create
-		if slices.Contains(before.refs(), ref) {
-			place = keep
-		}
-		changes = append(changes, src.addition(f, w, own, place)...)
+		changes = append(changes, src.addition(f, w, own, theirs)...)
 		for _, file := range own {
 			m.Files[file.Path] = file.pristine()
 		}

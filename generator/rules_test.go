@@ -36,9 +36,10 @@ func goList(t *testing.T, args ...string) []string {
 // Imports go one way: cmd/daemongen -> generator -> templates.
 func TestImportsGoOneWay(t *testing.T) {
 	for pkg, allowed := range map[string][]string{
-		"./cmd/daemongen": {"/cmd/daemongen", "/generator", "/templates"},
-		"./generator":     {"/generator", "/templates"},
-		"./templates":     {"/templates"},
+		"./cmd/daemongen":       {"/cmd/daemongen", "/generator", "/generator/lifecycle", "/templates"},
+		"./generator/lifecycle": {"/generator", "/generator/lifecycle", "/templates"},
+		"./generator":           {"/generator", "/templates"},
+		"./templates":           {"/templates"},
 	} {
 		for _, dep := range goList(t, "-deps", pkg) {
 			if rest, own := strings.CutPrefix(dep, ownModule); own && !slices.Contains(allowed, rest) {
@@ -48,17 +49,21 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
-// The program that generates has none of the libraries of what it generates.
+// The program that generates has none of the libraries of what it generates. A
+// module can be of use to both, as golang.org/x/crypto is, but not a package.
 func TestNoLibrariesOfFeatures(t *testing.T) {
 	src, err := shipped()
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := goList(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./cmd/daemongen")
+	packages := goList(t, "-deps", "./cmd/daemongen")
+	imported := goList(t, "-f", `{{join .Imports "\n"}}`, "./templates/exampled/...")
 	for ref, needs := range src.needs {
 		for _, r := range needs.modules {
-			if !r.Indirect && slices.Contains(modules, r.Mod.Path) {
-				t.Errorf("cmd/daemongen has %s in it, which is for the %v", r.Mod.Path, ref)
+			for _, pkg := range imported {
+				if !r.Indirect && strings.HasPrefix(pkg+"/", r.Mod.Path+"/") && slices.Contains(packages, pkg) {
+					t.Errorf("cmd/daemongen has %s in it, which is for the %v", pkg, ref)
+				}
 			}
 		}
 	}
@@ -66,7 +71,7 @@ func TestNoLibrariesOfFeatures(t *testing.T) {
 
 // The generator knows of no command line: it has no flags, prompts or colours.
 func TestGeneratorKnowsNoCommandLine(t *testing.T) {
-	for _, dep := range goList(t, "-deps", "./generator") {
+	for _, dep := range goList(t, "-deps", "./generator", "./generator/lifecycle") {
 		for _, library := range []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/AlecAivazis/", "golang.org/x/tools/", "golang.org/x/term"} {
 			if strings.HasPrefix(dep, library) {
 				t.Errorf("generator imports %s", dep)
@@ -164,13 +169,22 @@ func checkRows(t *testing.T, src *source) {
 	t.Helper()
 	seen := make(map[string]Ref)
 	for _, f := range src.features {
-		for _, folder := range append([]string{path.Base(f.Folders[0])}, f.Folders...) {
-			if other, ok := seen[folder]; ok && other != f.Ref {
-				t.Errorf("%v and %v both have %s", f.Ref, other, folder)
+		for _, own := range []string{path.Base(f.Folders[0]), f.Folders[0]} {
+			if other, ok := seen[own]; ok && other != f.Ref {
+				t.Errorf("%v and %v both have %s", f.Ref, other, own)
 			}
-			seen[folder] = f.Ref
+			seen[own] = f.Ref
 		}
-		for _, folder := range f.Folders {
+		for i, folder := range f.Folders {
+			for other, owners := range src.folders() {
+				// Else a file would have other owners than its folder says.
+				if strings.HasPrefix(other, folder+"/") {
+					t.Errorf("%v: %s is within %s", owners, other, folder)
+				}
+				if other == folder && i == 0 && len(owners) > 1 {
+					t.Errorf("%v share %s, which is the first of %v", owners, folder, f.Ref)
+				}
+			}
 			if !slices.ContainsFunc(src.owned[f.Ref], func(o original) bool { return strings.HasPrefix(o.path, folder+"/") }) {
 				t.Errorf("%v: nothing is in %s", f.Ref, folder)
 			}
@@ -186,6 +200,17 @@ func checkRows(t *testing.T, src *source) {
 			t.Errorf("%v: the summary is %q", f.Ref, f.Summary)
 		}
 	}
+}
+
+// folders returns all folders of features, with those that list them.
+func (src *source) folders() map[string][]Ref {
+	folders := make(map[string][]Ref)
+	for _, f := range src.features {
+		for _, folder := range f.Folders {
+			folders[folder] = append(folders[folder], f.Ref)
+		}
+	}
+	return folders
 }
 
 func hasDefault(t *testing.T, exemplar fs.FS, folder string) bool {

@@ -207,7 +207,7 @@ func compareTables(a, b []string) int {
 	return slices.Compare(a, b)
 }
 
-var tableOrder = []string{"daemon", "log", "worker", "transport", "database", "component"}
+var tableOrder = []string{"daemon", "log", "worker", "dead_letters", "transport", "database", "component"}
 
 func known(table []string) bool { return slices.Contains(tableOrder, table[0]) }
 

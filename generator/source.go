@@ -62,7 +62,7 @@ func read(house templates.House) (*source, error) {
 	return src, nil
 }
 
-// readExemplar puts each file to the feature that owns it, or to none.
+// readExemplar puts each file to the features that own it, or to none.
 func (src *source) readExemplar(exemplar fs.FS) error {
 	return fs.WalkDir(exemplar, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !templates.Ships(name) {
@@ -73,9 +73,12 @@ func (src *source) readExemplar(exemplar fs.FS) error {
 			return err
 		}
 		file := original{name, data}
-		switch owner, ok := src.owner(name); {
-		case ok:
+		owners := src.owners(name)
+		for _, owner := range owners {
 			src.owned[owner] = append(src.owned[owner], file)
+		}
+		switch {
+		case len(owners) > 0:
 		case name == templates.Wire:
 			src.wire = file
 		case name == templates.Config:
@@ -87,15 +90,29 @@ func (src *source) readExemplar(exemplar fs.FS) error {
 	})
 }
 
-func (src *source) owner(name string) (Ref, bool) {
+// owners returns the features that a file belongs to: more than one where they
+// share a folder.
+func (src *source) owners(name string) (owners []Ref) {
 	for _, f := range src.features {
-		for _, folder := range f.Folders {
-			if strings.HasPrefix(name, folder+"/") {
-				return f.Ref, true
+		if slices.ContainsFunc(f.Folders, func(folder string) bool { return strings.HasPrefix(name, folder+"/") }) {
+			owners = append(owners, f.Ref)
+		}
+	}
+	return owners
+}
+
+// of returns the files that belong to the features, each once.
+func (src *source) of(refs []Ref) (files []original) {
+	seen := make(map[string]bool)
+	for _, ref := range refs {
+		for _, file := range src.owned[ref] {
+			if !seen[file.path] {
+				seen[file.path] = true
+				files = append(files, file)
 			}
 		}
 	}
-	return Ref{}, false
+	return files
 }
 
 const proseSuffix = ".tmpl"

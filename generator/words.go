@@ -161,7 +161,7 @@ func afterTableKeyword(before []byte) bool {
 	if n := len(before); n > 0 && (before[n-1] == '"' || before[n-1] == '`') {
 		before = before[:n-1]
 	}
-	return endsInWord(before, " \t\r\n", "INTO", "FROM", "TABLE", "EXISTS", "UPDATE", "JOIN", "table")
+	return endsInWord(before, " \t\r\n", "INTO", "FROM", "TABLE", "EXISTS", "UPDATE", "JOIN", "ON", "table")
 }
 
 // endsInWord reports whether text ends in one of the words, whole, and at least

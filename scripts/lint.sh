@@ -25,7 +25,7 @@ check() {
 
 lint_go() {
 	# shellcheck disable=SC2016 # expanded by the inner shell
-	check gofmt sh -c '[ -z "$(gofmt -l . | tee /dev/stderr)" ]'
+	check gofmt sh -c 'unformatted=$(gofmt -l .); [ -z "$unformatted" ] || { echo "$unformatted"; false; }'
 	check 'go vet' go vet ./...
 	check staticcheck go run "$staticcheck" ./...
 	check golangci-lint go run "$golangci" run ./...
@@ -39,8 +39,16 @@ for project in testdata/golden/*/; do
 	cd "$home" || exit 1
 done
 
+# What is generated builds, tests included, on the other systems and processors
+# too: on those that lack something of Linux, with what takes its place.
+for platform in linux/386 linux/arm64 darwin/arm64 freebsd/amd64; do
+	check "go vet for $platform" env GOOS="${platform%/*}" GOARCH="${platform#*/}" CGO_ENABLED=0 \
+		go vet ./templates/exampled/...
+done
+
 if command -v shellcheck >/dev/null; then
-	check shellcheck shellcheck .ci/run scripts/*.sh
+	check shellcheck shellcheck .ci/run scripts/*.sh templates/exampled/deploy/*.sh templates/exampled/scripts/*.sh \
+		scripts/services/*/*.sh scripts/testdata/services/*/*.sh templates/exampled/scripts/services/*/*.sh
 elif [ "${CI:-}" = true ]; then
 	echo 'lint: shellcheck is missing' >&2
 	failed=1

@@ -1,20 +1,33 @@
-#!/bin/sh
-# Runs every check and every test. The tests run under the race detector where
-# there is a C compiler for it; without one that is said, or, where CI=true, not
-# accepted.
-set -eu
+#!/usr/bin/env bash
+# Runs every check and every test, and prints how long each took. The tests run
+# under the race detector where there is a C compiler for it; without one that is
+# said, or, where CI=true, not accepted. The servers that they need are started
+# for them, and ended whatever happens. What only shows now and then in the life of
+# a daemon is repeated many times at the end, without the race detector.
+set -euo pipefail
 cd "$(dirname "$0")/.."
 
-./scripts/lint.sh
+step() { # NAME COMMAND...
+	local name=$1 started=$SECONDS rc=0
+	shift
+	"$@" || rc=$?
+	echo "test: $name: $((SECONDS - started)) s" >&2
+	[[ $rc -eq 0 ]] || exit "$rc"
+}
 
-race=-race
+with_servers() { ./scripts/services.sh run mysql postgres amqp zmq -- "$@"; }
+
+step lint ./scripts/lint.sh
+
+race=(-race)
 if ! command -v "$(go env CC)" >/dev/null; then
-	if [ "${CI:-}" = true ]; then
+	if [[ ${CI:-} == true ]]; then
 		echo 'test: no C compiler for the race detector' >&2
 		exit 1
 	fi
 	echo 'test: LEFT OUT: the race detector, since there is no C compiler' >&2
-	race=
+	race=()
 fi
-# shellcheck disable=SC2086 # empty means no argument
-go test -timeout 20m $race ./...
+step 'all tests' with_servers go test -timeout 20m "${race[@]}" ./...
+step 'the long conformance suite' with_servers \
+	env EXAMPLED_CONFORMANCE=long go test -count=1 -timeout 20m ./templates/exampled/cmd/exampled

@@ -107,7 +107,7 @@ func TestReloadRebinds(t *testing.T) {
 		answer, _ := bufio.NewReader(conn).ReadString('\n')
 		return answer
 	}
-	s.set("count", "2")
+	s.set("worker.count", "2")
 	pid := s.start()
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -123,9 +123,9 @@ func TestReloadRebinds(t *testing.T) {
 		}
 		return len(entries)
 	}
-	s.set("listen", strconv.Quote(taken.Addr().String()))
-	s.set("count", "7")
-	s.set("file", strconv.Quote(filepath.Join(s.dir, "log", "other.log")))
+	s.set("transport.tcp.listen", strconv.Quote(taken.Addr().String()))
+	s.set("worker.count", "7")
+	s.set("log.file", strconv.Quote(filepath.Join(s.dir, "log", "other.log")))
 	before := descriptors()
 	for range 5 {
 		s.want(1, `address is in use`, "reload")
@@ -137,8 +137,8 @@ func TestReloadRebinds(t *testing.T) {
 	}
 
 	next := freeAddress(t)
-	s.set("listen", strconv.Quote(next))
-	s.set("file", `""`)
+	s.set("transport.tcp.listen", strconv.Quote(next))
+	s.set("log.file", `""`)
 	s.want(0, fmt.Sprintf(`reloaded \(pid %d, generation 2\)`, pid), "reload")
 	s.want(0, `, 7 workers, `, "status")
 	if answer := ask(next); answer != "TRUE\n" {

@@ -5,6 +5,7 @@ package templates_test
 // where every file belongs to one feature or to all projects.
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"flag"
@@ -59,14 +60,44 @@ func newService(t *testing.T) *service {
 		t.Fatal(err)
 	}
 	s.address = freeAddress(t)
-	s.set("listen", strconv.Quote(s.address))
+	s.set("transport.tcp.listen", strconv.Quote(s.address))
+	s.set("transport.udp.listen", `"127.0.0.1:0"`)
+	s.set("transport.zeromq.bind", `["tcp://`+freeAddress(t)+`"]`)
 	s.env = append(os.Environ(),
 		"EXAMPLED_CONFIG="+filepath.Join(dir, "exampled.toml"),
+		"EXAMPLED_DATABASE_USE=sqlite",
 		"EXAMPLED_DAEMON_RUN_DIR="+filepath.Join(dir, "run"),
 		"EXAMPLED_DAEMON_STATE_DIR="+filepath.Join(dir, "state"),
 		"LOGS_DIRECTORY="+filepath.Join(dir, "log"))
 	t.Cleanup(func() { s.run("stop", "--timeout", "5s") })
 	return s
+}
+
+// streams are the transports whose peers send lines, with their addresses.
+func (s *service) streams() map[string]string {
+	return map[string]string{
+		"tcp":  s.address,
+		"unix": filepath.Join(s.dir, "run", "exampled.unix.sock"),
+	}
+}
+
+// overStreams runs a test with each of the streams, with a service of its own.
+func overStreams(t *testing.T, test func(t *testing.T, s *service, address string)) {
+	for _, name := range []string{"tcp", "unix"} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			test(t, s, s.streams()[name])
+		})
+	}
+}
+
+// connect connects to HOST:PORT, or to the path of a unix socket.
+func connect(address string) (net.Conn, error) {
+	network := "tcp"
+	if strings.HasPrefix(address, "/") {
+		network = "unix"
+	}
+	return net.DialTimeout(network, address, requestLimit)
 }
 
 func freeAddress(t *testing.T) string {
@@ -81,8 +112,11 @@ func freeAddress(t *testing.T) string {
 
 func (s *service) run(args ...string) (code int, output string) {
 	s.t.Helper()
-	cmd := exec.Command(s.binary, args...)
-	cmd.Env, cmd.Dir = s.env, s.dir
+	// No test waits for as long unless it fails.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.binary, args...)
+	cmd.Env, cmd.Dir, cmd.WaitDelay = s.env, s.dir, time.Second
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		s.t.Fatal(err)
@@ -103,23 +137,29 @@ func (s *service) want(code int, pattern string, args ...string) string {
 // for a time that no working service needs.
 func (s *service) eventually(what string, condition func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !condition(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("not so after 20 s: %s", what)
+			s.t.Fatalf("not so after 2 min: %s", what)
 		}
 	}
 }
 
-// set changes the value of a key, which stands on a line of its own.
+// set changes the value of a key, SECTION.NAME, which stands on a line of its own.
 func (s *service) set(key, value string) {
 	s.t.Helper()
+	dot := strings.LastIndexByte(key, '.')
 	path := filepath.Join(s.dir, "exampled.toml")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	line := regexp.MustCompile(`(?m)^` + key + ` = .*$`)
-	if err := os.WriteFile(path, line.ReplaceAllLiteral(text, []byte(key+" = "+value)), 0o644); err != nil {
+	before, section, ok := strings.Cut(string(text), "\n["+key[:dot]+"]\n")
+	line := regexp.MustCompile(`(?m)^` + key[dot+1:] + ` = .*$`).FindStringIndex(section)
+	if !ok || line == nil {
+		s.t.Fatalf("the configuration has no %s", key)
+	}
+	changed := before + "\n[" + key[:dot] + "]\n" + section[:line[0]] + key[dot+1:] + " = " + value + section[line[1]:]
+	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -73,7 +73,7 @@ func Ships(path string) bool {
 		return false
 	}
 	switch ext(path) {
-	case ".go", ".toml", ".sql", ".sh", ".service", ".md", ".txt", ".json":
+	case ".go", ".toml", ".sql", ".sh", ".service", ".logrotate", ".md", ".txt", ".json":
 		return true
 	}
 	return false

@@ -11,8 +11,8 @@ package main
 //   - What needs no action is no error. What has not happened is not claimed.
 //   - What is to be typed has a line of its own, behind two blanks, quoted for a
 //     shell, and works as it stands.
-//   - Colours only mark the lines of a diff and the questions; all that they
-//     say can be read without them.
+//   - Colours only mark the lines of a diff, the results of verify and the
+//     questions; all that they say can be read without them.
 
 import (
 	"bytes"
@@ -42,7 +42,7 @@ type console struct {
 func (c *console) flags(flags *pflag.FlagSet) {
 	flags.BoolVar(&c.json, "json", false, "print one JSON object on stdout, everything else on stderr")
 	flags.BoolVarP(&c.quiet, "quiet", "q", false, "print nothing but errors and what was asked for")
-	flags.BoolVarP(&c.verbose, "verbose", "v", false, "name every file")
+	flags.BoolVarP(&c.verbose, "verbose", "v", false, "name every file, and every command that is run")
 	flags.Var(c.color, "color", "colours, a `WORD`: auto, always or never")
 	flags.StringVarP(&c.chdir, "chdir", "C", "", "work in the folder `DIR`")
 }
@@ -136,6 +136,11 @@ type commandError struct {
 }
 
 func (e *commandError) Error() string { return e.reason }
+
+// reportedError is the end of a command whose result has told all about it.
+type reportedError struct{ code int }
+
+func (e *reportedError) Error() string { return "the result tells what is wrong" }
 
 // usage returns the error for something that was typed wrong; the hint may be
 // empty.

@@ -9,15 +9,16 @@ import (
 )
 
 // manual is what stands above the list of commands.
-const manual = `daemongen writes daemons in Go, and adds features to those that it wrote.
+const manual = `daemongen writes daemons in Go, adds features to those that it wrote, and verifies
+that they keep what they promise.
 
 Each flag can be given in the environment as well, --dry-run as DAEMONGEN_DRY_RUN=1.
 What is typed counts before the environment, that before the answers of --from,
 and those before what is asked on a terminal.
 
 Exit codes: 0 done, or nothing to do; 1 failed; 2 usage, unknown name, missing or
-invalid answer; 3 refused, it would overwrite; 5 the result is not sound; 70 a bug
-of daemongen; 130 and 143 interrupted.`
+invalid answer; 3 refused, it would overwrite; 5 the result is not sound; 6 this
+machine lacks something; 70 a bug of daemongen; 130 and 143 interrupted.`
 
 // helped is what help prints with --json.
 type helped struct {

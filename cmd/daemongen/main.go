@@ -3,6 +3,7 @@
 //	daemongen new feed                a project in ./feed
 //	daemongen add transport amqp      one more feature, in any folder of a project
 //	daemongen list                    what can be added
+//	daemongen verify                  does its daemon keep what it promises?
 //	daemongen help new                the flags of a command
 //
 // A project of daemongen is plain Go: a daemon that starts, reloads and stops as

@@ -291,7 +291,7 @@ func TestInvalidAnswerIsAskedAgain(t *testing.T) {
 	p.await("[tcp]: ")
 	p.press("0" + enter)
 	p.await("[sqlite]: ")
-	p.press("2" + enter)
+	p.press("4" + enter)
 	p.await("[nobody]: ")
 	p.press("no body" + enter)
 	p.await(`"no body" is neither a name nor a number`)

@@ -23,6 +23,7 @@ const (
 	exitUsage   = 2
 	exitRefused = 3
 	exitInvalid = 5
+	exitLacking = 6
 	exitBug     = 70
 )
 
@@ -40,6 +41,10 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 	}
 	if errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx)
+	}
+	var reported *reportedError
+	if errors.As(err, &reported) {
+		return reported.code
 	}
 	return con.fail(cmd, err)
 }
@@ -76,7 +81,7 @@ func rootCommand(con *console) *cobra.Command {
 		return flagError(cmd, err)
 	})
 	con.flags(root.PersistentFlags())
-	root.AddCommand(newCommand(con), addCommand(con), listCommand(con), versionCommand(con), completionCommand(con))
+	root.AddCommand(newCommand(con), addCommand(con), listCommand(con), verifyCommand(con), versionCommand(con), completionCommand(con))
 	root.SetHelpCommand(helpCommand(con))
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
 		_ = fromEnvironment(cmd.Flags())

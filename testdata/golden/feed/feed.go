@@ -17,22 +17,71 @@ type Handler struct {
 	db Database // nil: there is none, and every message is answered TRUE
 }
 
-// Database is what the handler uses of the database. Whatever else *sql.DB has
-// is there too: to make several statements one transaction, for instance, list
+// Database is what the handler uses of the database. The other methods with
+// which *sql.DB reads and writes are there too: to make several statements one
+// transaction, for instance, list
 //
 //	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
 //
-// and use it. Tables are made in internal/database, by the file schema.sql.
+// and use it. Only Prepare is missing, since a reload may exchange the
+// connections behind the Database: prepare within a transaction. Tables are made
+// by the files in the folder migrations: for another one, add a file.
 type Database interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 
 	// Rebind writes the question marks in query as this database wants them.
 	Rebind(query string) string
+
+	// SkipDuplicates has an INSERT, which ends in its values, leave out the rows
+	// whose unique key is there already.
+	SkipDuplicates(insert string) string
+
+	// Bytes is the parameter for a column that takes any bytes.
+	Bytes(b []byte) any
 }
 
-// New returns the handler; db is nil in a service without a database.
-func New(db Database) *Handler {
-	return &Handler{db: db}
+// Settings are sections of your own in the configuration: one a field, with a key
+// for each field of its struct. For a section [db] with the keys host and port,
+// and with FEED_DB_HOST and FEED_DB_PORT in the environment, write
+//
+//	DB struct {
+//		Host string `toml:"host"`
+//		Port int    `toml:"port"`
+//	} `toml:"db"`
+//
+// A key is a string, number, bool, time.Duration ("30s"), a list of them, or a
+// type that reads itself by UnmarshalText. The tag reload:"restart" says that it
+// can't change while the service runs. Paths are absolute, since the service
+// runs in the folder /. To check the values, add a method
+//
+//	func (s *Settings) Validate(report func(key, reason string))
+//
+// that calls report("db.port", "must be at least 1") for each fault.
+type Settings struct{}
+
+// DefaultSettings returns the values of the keys that a configuration leaves out.
+func DefaultSettings() *Settings {
+	return &Settings{}
+}
+
+// New returns the handler; db is nil in a service without a database. After an
+// error the service does not start, and says why. What the handler logs with
+// log/slog goes to the log of the service.
+//
+// A handler with the method
+//
+//	func (h *Handler) Reload(settings *Settings) error
+//
+// takes part in each reload of the configuration: it is called, while messages
+// are handled, when all else is known to succeed, and has to return soon. After
+// an error nothing has changed, for the handler either. Without the method a
+// change of your sections needs a restart. A handler with the method
+//
+//	func (h *Handler) Close() error
+//
+// is told when the service ends, after the last message.
+func New(db Database, settings *Settings) (*Handler, error) {
+	return &Handler{db: db}, nil
 }
 
 // Handle does the work of one message and returns the reply to its sender. It
@@ -80,20 +129,32 @@ func (h *Handler) HandleBatch(ctx context.Context, requests [][]byte) []Result {
 	return results
 }
 
-// store adds a row for each message: all of them, or none. One statement is one
-// transaction, and it is committed when ExecContext returns. There is room for
-// worker.batch rows in it: databases take at least 32766 question marks.
+// store adds a row for each message: all of them, or none. A message that has a
+// key and was stored before, but whose sender did not hear of it, stays the one
+// row that it is. One statement is one transaction, and it is committed when
+// ExecContext returns. There is room for worker.batch rows in it: databases take
+// at least 32766 question marks.
 func (h *Handler) store(ctx context.Context, messages ...[]byte) error {
 	if h.db == nil || len(messages) == 0 {
 		return nil
 	}
-	query := "INSERT INTO feed (body) VALUES (?)" + strings.Repeat(", (?)", len(messages)-1)
-	bodies := make([]any, len(messages))
+	query := "INSERT INTO feed (message_key, body) VALUES (?, ?)" + strings.Repeat(", (?, ?)", len(messages)-1)
+	var args []any
 	for i, message := range messages {
-		bodies[i] = string(message)
+		args = append(args, messageKey(ctx, i), h.db.Bytes(message))
 	}
-	if _, err := h.db.ExecContext(ctx, h.db.Rebind(query), bodies...); err != nil {
+	if _, err := h.db.ExecContext(ctx, h.db.Rebind(h.db.SkipDuplicates(query)), args...); err != nil {
 		return fmt.Errorf("store %d messages: %w", len(messages), err)
 	}
 	return nil
+}
+
+// messageKey returns what the transport calls the i-th message of a call, the
+// same when it is delivered again; NULL where the transport has no name for it.
+func messageKey(ctx context.Context, i int) sql.NullString {
+	keys, _ := ctx.Value(struct{ MessageKeys struct{} }{}).([]string)
+	if i >= len(keys) {
+		return sql.NullString{}
+	}
+	return sql.NullString{String: keys[i], Valid: keys[i] != ""}
 }

@@ -1,11 +1,17 @@
 package feed
 
-import "testing"
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"reflect"
+	"testing"
+)
 
 // Without a database every message is answered TRUE. That messages are stored
 // before they are answered is tested with the whole service, in cmd.
 func TestHandle(t *testing.T) {
-	handler := New(nil)
+	handler := newHandler(t)
 	for _, request := range []string{"hello", "", "0", "\x00\xff"} {
 		reply, err := handler.Handle(t.Context(), []byte(request))
 		if string(reply) != "TRUE" || err != nil {
@@ -16,7 +22,7 @@ func TestHandle(t *testing.T) {
 
 func TestHandleBatch(t *testing.T) {
 	requests := [][]byte{[]byte("one"), []byte("two"), {}}
-	results := New(nil).HandleBatch(t.Context(), requests)
+	results := newHandler(t).HandleBatch(t.Context(), requests)
 	if len(results) != len(requests) {
 		t.Fatalf("%d results for %d messages", len(results), len(requests))
 	}
@@ -25,4 +31,80 @@ func TestHandleBatch(t *testing.T) {
 			t.Errorf("result %d is %q, %v, want TRUE", i, result.Reply, result.Err)
 		}
 	}
+}
+
+// A message is stored under the key that the transport has for it, and under none
+// where it has none.
+func TestStore(t *testing.T) {
+	key := func(s string) sql.NullString { return sql.NullString{String: s, Valid: true} }
+	none := sql.NullString{}
+	one, two := [][]byte{[]byte("a")}, [][]byte{[]byte("a"), {}}
+	for _, tt := range []struct {
+		keys     any // nil: the transport knows of none
+		requests [][]byte
+		query    string
+		args     []any
+	}{
+		{nil, one, "insert (?, ?) once", []any{none, "a"}},
+		{[]string{"k"}, one, "insert (?, ?) once", []any{key("k"), "a"}},
+		{[]string{"k", ""}, two, "insert (?, ?), (?, ?) once", []any{key("k"), "a", none, ""}},
+		{[]string{"k"}, two, "insert (?, ?), (?, ?) once", []any{key("k"), "a", none, ""}},
+	} {
+		db := &fakeDatabase{}
+		handler, err := New(db, DefaultSettings())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.WithValue(t.Context(), struct{ MessageKeys struct{} }{}, tt.keys)
+		for i, result := range handler.HandleBatch(ctx, tt.requests) {
+			if string(result.Reply) != "TRUE" || result.Err != nil {
+				t.Errorf("result %d is %q, %v", i, result.Reply, result.Err)
+			}
+		}
+		if want := "INSERT INTO feed (message_key, body) VALUES" + tt.query[len("insert"):]; db.query != want || !reflect.DeepEqual(db.args, tt.args) {
+			t.Errorf("keys %q: %s with %v, want %s with %v", tt.keys, db.query, db.args, want, tt.args)
+		}
+	}
+}
+
+// What is not stored is not answered.
+func TestStoreFails(t *testing.T) {
+	cause := errors.New("no room")
+	handler, err := New(&fakeDatabase{err: cause}, DefaultSettings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := handler.Handle(t.Context(), []byte("x")); reply != nil || !errors.Is(err, cause) {
+		t.Errorf("Handle = %q, %v", reply, err)
+	}
+	for i, result := range handler.HandleBatch(t.Context(), [][]byte{{}, {}}) {
+		if result.Reply != nil || !errors.Is(result.Err, cause) {
+			t.Errorf("result %d is %q, %v", i, result.Reply, result.Err)
+		}
+	}
+}
+
+// fakeDatabase remembers the last statement, and has a dialect that shows.
+type fakeDatabase struct {
+	query string
+	args  []any
+	err   error
+}
+
+func (db *fakeDatabase) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	db.query, db.args = query, args
+	return nil, db.err
+}
+
+func (db *fakeDatabase) Rebind(query string) string          { return query }
+func (db *fakeDatabase) SkipDuplicates(insert string) string { return insert + " once" }
+func (db *fakeDatabase) Bytes(b []byte) any                  { return string(b) }
+
+func newHandler(t *testing.T) *Handler {
+	t.Helper()
+	handler, err := New(nil, DefaultSettings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handler
 }

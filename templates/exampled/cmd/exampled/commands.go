@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
-	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/daemon"
 	"github.com/daemongen/daemongen/templates/exampled/internal/process"
 )
@@ -38,7 +36,7 @@ func (c *call) launch() (*daemon.Launch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &daemon.Launch{Parts: parts(), Configuration: configuration, Dirs: dirs, Warn: c.warn}, nil
+	return &daemon.Launch{Parts: parts(), Configuration: configuration, Dirs: dirs, Warn: c.warn, Inherited: c.inherited}, nil
 }
 
 func (c *call) launchAndSay(launch *daemon.Launch, wait time.Duration) (int, error) {
@@ -66,11 +64,7 @@ func (c *call) foreground() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	h, err := launch.Foreground()
-	if err != nil {
-		return 0, err
-	}
-	return serve(h), nil
+	return 0, launch.Foreground()
 }
 
 func (c *call) stop() (int, error) {
@@ -103,13 +97,21 @@ func (c *call) stop() (int, error) {
 // lost by it as far as the daemon can still tell.
 func (c *call) end(dirs process.Dirs, timeout time.Duration, noKill bool) (process.Stopped, error) {
 	ctx := context.Background()
+	instance, err := daemon.Find(dirs) // and restores the pidfile
+	if err != nil {
+		return process.Stopped{}, err
+	}
+	instance.Close()
 	var last daemon.Status
-	beforeKill := func() {
-		asking, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	isDraining := func() bool {
+		asking, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		defer cancel()
 		last, _ = daemon.AskStatus(asking, dirs)
+		return last.State == daemon.Draining
 	}
-	stopped, err := process.Stop(ctx, dirs.Pidfile(), timeout, noKill, beforeKill)
+	stopped, err := process.Stop(ctx, dirs.Pidfile(), process.StopOptions{
+		Timeout: timeout, NoKill: noKill, IsDraining: isDraining, BeforeKill: func() { isDraining() },
+	})
 	if err == nil && stopped.Killed {
 		printf(c.stderr, "%s: %s: killed after %s, %d jobs unfinished\n",
 			name, c.command.name, timeout, last.Queued+last.InFlight)
@@ -118,79 +120,75 @@ func (c *call) end(dirs process.Dirs, timeout time.Duration, noKill bool) (proce
 }
 
 func (c *call) restart() (int, error) {
-	flags := c.flags("restart")
-	wait := flags.Duration("wait", startWait, "how long to wait until it is ready")
-	timeout := flags.Duration("timeout", stopTimeout, "how long the drain may take")
-	noKill := flags.Bool("no-kill", false, "do not kill it at the deadline")
-	if err := c.parseArgs(flags); err != nil {
-		return 0, err
-	}
-	// The new configuration is checked first: the service that runs is worth
-	// more than one that can't start.
-	launch, err := c.launch()
+	how, err := c.restartFlags()
 	if err != nil {
 		return 0, err
 	}
-	if _, err := c.end(launch.Dirs, *timeout, *noKill); err != nil {
-		return 0, err
-	}
-	return c.launchAndSay(launch, *wait)
+	return c.stopAndStart(how)
 }
 
-func (c *call) reload() (int, error) {
-	flags := c.flags("reload")
-	timeout := flags.Duration("timeout", reloadTimeout, "how long to wait for the result")
-	if err := c.parseArgs(flags); err != nil {
+// tryRestart is restart for a daemon that runs, and nothing for one that does
+// not.
+func (c *call) tryRestart() (int, error) {
+	how, err := c.restartFlags()
+	if err != nil {
 		return 0, err
 	}
 	dirs, err := c.locate()
 	if err != nil {
 		return 0, err
 	}
-	instance, err := process.Find(dirs.Pidfile())
-	if instance == nil {
+	instance, err := daemon.Find(dirs)
+	if err != nil {
 		return 0, err
 	}
-	defer instance.Close()
+	instance.Close()
 	if !instance.Running {
-		return exitNotRunning, errors.New("not running")
+		c.say(result{Result: "not running", State: daemon.Stopped})
+		return exitOK, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
-	defer cancel()
-	text, err := checkFileOf(ctx, dirs)
-	if err != nil {
-		return 0, err
-	}
-	answer, err := daemon.AskReload(ctx, dirs, text)
-	if err != nil {
-		return exitFailed, fmt.Errorf("the result is not known: %w", err)
-	}
-	if err := answer.Err(); err != nil {
-		return answer.Code, err
-	}
-	c.say(result{
-		Result: fmt.Sprintf("reloaded (pid %d, generation %d)", answer.PID, answer.Generation),
-		PID:    answer.PID, State: answer.State, Generation: answer.Generation,
-	})
-	return exitOK, nil
+	return c.stopAndStart(how)
 }
 
-// checkFileOf checks the file that the running daemon has its configuration
-// from, so that a broken one is not even sent to it, and returns the text. What
-// the caller may not read is left to the daemon: nil.
-func checkFileOf(ctx context.Context, dirs process.Dirs) ([]byte, error) {
-	status, err := daemon.AskStatus(ctx, dirs)
-	if err != nil || status.Config == "" {
-		return nil, err
+// forceReload is reload, or restart where a change needs that.
+func (c *call) forceReload() (int, error) {
+	how, err := c.restartFlags()
+	if err != nil {
+		return 0, err
 	}
-	text, err := config.Read(status.Config)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, nil
+	code, err := c.reloadWithin(reloadTimeout)
+	if !errors.As(err, new(*daemon.RestartError)) {
+		return code, err
 	}
-	if err == nil {
-		_, err = daemon.LoadConfiguration(parts(), status.Config, text)
+	return c.stopAndStart(how)
+}
+
+// restartOptions say how to stop and start.
+type restartOptions struct {
+	wait, timeout time.Duration
+	noKill        bool
+}
+
+func (c *call) restartFlags() (how restartOptions, err error) {
+	flags := c.flags(c.command.name)
+	flags.DurationVar(&how.wait, "wait", startWait, "how long to wait until it is ready")
+	flags.DurationVar(&how.timeout, "timeout", stopTimeout, "how long the drain may take")
+	flags.BoolVar(&how.noKill, "no-kill", false, "do not kill it at the deadline")
+	err = c.parseArgs(flags)
+	return how, err
+}
+
+// stopAndStart checks the new configuration first: the service that runs is
+// worth more than one that can't start.
+func (c *call) stopAndStart(how restartOptions) (int, error) {
+	launch, err := c.launch()
+	if err != nil {
+		return 0, err
 	}
-	return text, err
+	if _, err := c.end(launch.Dirs, how.timeout, how.noKill); err != nil {
+		return 0, err
+	}
+	return c.launchAndSay(launch, how.wait)
 }
 
 func (c *call) check() (int, error) {

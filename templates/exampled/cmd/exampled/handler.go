@@ -2,14 +2,41 @@ package main
 
 import (
 	exampled "github.com/daemongen/daemongen/templates/exampled"
+	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/database"
 	"github.com/daemongen/daemongen/templates/exampled/internal/worker"
 )
 
-// newHandler makes the handler of this service; db is nil without a database.
-func newHandler(db *database.DB) worker.Handler {
-	if db == nil {
-		return exampled.New(nil)
+// ownSettings are the sections of the configuration that are the handler's own.
+type ownSettings struct{ exampled.Settings }
+
+// newSettings returns them with their defaults.
+func newSettings() config.Section { return &ownSettings{*exampled.DefaultSettings()} }
+
+// Validate implements config.Section, with the method of exampled.Settings if it
+// has one.
+func (s *ownSettings) Validate(f func(string, string)) {
+	if v, ok := any(&s.Settings).(interface{ Validate(func(string, string)) }); ok {
+		v.Validate(f)
 	}
-	return exampled.New(db)
+}
+
+// newHandler makes the handler of this service; db is nil without a database.
+func newHandler(db *database.DB, section config.Section) (worker.Handler, error) {
+	s := &section.(*ownSettings).Settings
+	if db == nil {
+		return exampled.New(nil, s)
+	}
+	return exampled.New(db, s)
+}
+
+// handlerReload is the method Reload of a handler, nil if it has none.
+func handlerReload(h worker.Handler) func(section config.Section) error {
+	r, ok := h.(interface {
+		Reload(*exampled.Settings) error
+	})
+	if !ok {
+		return nil
+	}
+	return func(section config.Section) error { return r.Reload(&section.(*ownSettings).Settings) }
 }

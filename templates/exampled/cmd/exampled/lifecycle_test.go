@@ -6,17 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 )
 
 func TestStartStatusReloadStop(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	i.want(3, `: not running\n$`, "status")
 	i.want(0, `: not running\n$`, "stop")
@@ -42,6 +39,7 @@ func TestStartStatusReloadStop(t *testing.T) {
 }
 
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	i.want(0, `: started`, "restart")
 	before := i.pid(i.want(0, ``, "status"))
@@ -58,6 +56,7 @@ func TestRestart(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	pid := i.start()
 	var r result
@@ -72,6 +71,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	for _, args := range [][]string{
 		{}, {"nosuch"}, {"start", "stop"}, {"--nosuch", "start"}, {"start", "--nosuch"}, {"stop", "--timeout", "soon"}, {"help", "nosuch"},
@@ -89,6 +89,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	i.want(0, ` is valid\n$`, "check")
 	i.writeConfig("[worker]\ncount = 0\nnosuch = 1\n[log]\nlevel = \"loud\"\n")
@@ -107,62 +108,10 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Pitfalls 13 and 14: what can't start says so, with its cause, leaves no
-// process, and is not taken for running or crashed.
-func TestStartFails(t *testing.T) {
-	i := newInstance(t)
-	broken := i.defaultConfig() + "\n[nosuch]\n"
-	for what, c := range map[string]struct {
-		prepare func()
-		code    int
-		pattern string
-	}{
-		"configuration": {func() { i.writeConfig(broken) }, 6, `nosuch`},
-		"log":           {func() { i.set("file", `"/proc/nosuch/x.log"`) }, 1, `/proc/nosuch/x\.log`},
-	} {
-		i.writeConfig(i.defaultConfig())
-		c.prepare()
-		o := i.want(c.code, c.pattern, "start", "--wait", "50s")
-		if o.stdout != "" {
-			t.Errorf("%s: start printed %q", what, o.stdout)
-		}
-		i.writeConfig(i.defaultConfig())
-		i.want(3, `: not running`, "status")
-	}
-	i.start()
-}
-
-// Pitfall 1: starts at the same time make one daemon, and all of them tell of
-// it.
-func TestParallelStarts(t *testing.T) {
-	i := newInstance(t)
-	for round := range 3 {
-		outcomes := make([]outcome, 24)
-		var starts sync.WaitGroup
-		for n := range outcomes {
-			starts.Go(func() { outcomes[n] = i.run("start") })
-		}
-		starts.Wait()
-		started, pids := 0, make(map[int]bool)
-		for _, o := range outcomes {
-			if o.code != 0 {
-				t.Fatalf("round %d: a start exited %d: %s", round, o.code, o.stderr)
-			}
-			pids[i.pid(o)] = true
-			if strings.Contains(o.stdout, ": started") {
-				started++
-			}
-		}
-		if len(pids) != 1 || started != 1 {
-			t.Fatalf("round %d: pids %v, %d say started; want one", round, pids, started)
-		}
-		i.want(0, `: stopped`, "stop")
-	}
-}
-
 // A second daemon in the foreground is refused, and one in the foreground is
 // known to the other commands.
 func TestForeground(t *testing.T) {
+	t.Parallel()
 	t.Run("as configured", func(t *testing.T) { testForeground(t, newInstance(t)) })
 	if os.Geteuid() == 0 { // who stays root, so that the process is not executed anew
 		t.Run("as root", func(t *testing.T) {
@@ -174,9 +123,9 @@ func TestForeground(t *testing.T) {
 }
 
 func testForeground(t *testing.T, i *instance) {
-	cmd := exec.Command(binary, "foreground")
+	cmd := i.command("foreground")
 	var stderr strings.Builder
-	cmd.Env, cmd.Dir, cmd.Stderr = i.env, i.dir, &stderr
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -199,32 +148,5 @@ func testForeground(t *testing.T, i *instance) {
 	}
 	if !strings.Contains(stderr.String(), "ready") || !strings.Contains(stderr.String(), "stopped") {
 		t.Errorf("the log on stderr is\n%s", stderr.String())
-	}
-}
-
-// Pitfall 33: a suspended daemon can be stopped.
-func TestStopSuspended(t *testing.T) {
-	i := newInstance(t)
-	if err := syscall.Kill(i.start(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	if o := i.want(0, `: stopped`, "stop", "--timeout", "30s"); o.stderr != "" {
-		t.Errorf("stop says %q", o.stderr)
-	}
-}
-
-// Pitfall 20: TERM at any moment of the start leaves nothing behind.
-func TestTermWhileStarting(t *testing.T) {
-	i := newInstance(t)
-	for n := range 10 {
-		cmd := exec.Command(binary, "foreground")
-		cmd.Env, cmd.Dir = i.env, i.dir
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(n) * 3 * time.Millisecond) // spread over the start
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		i.want(3, `not running`, "status")
 	}
 }

@@ -45,7 +45,7 @@ func keysOf(t *Table) []*key {
 			keys = append(keys, &key{join(at), at, t, v.Field(i), restart})
 		}
 	}
-	walk(reflect.ValueOf(t.Section).Elem(), strings.Split(t.Name, "."), false)
+	walk(reflect.ValueOf(t.Section).Elem(), t.path(), false)
 	return keys
 }
 

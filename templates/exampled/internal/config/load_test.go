@@ -139,7 +139,7 @@ func problemLines(t *testing.T, err error, file string) []string {
 // pitfall 38
 func TestLoadBroken(t *testing.T) {
 	const (
-		workerKeys = "buffer, colour, count, delays, dir, grace, hosts, include, inner, labels, name, password, ports, queue, ratio, small, stray, timeout, umask, verbose"
+		workerKeys = "buffer, colour, count, delays, dir, grace, hosts, include, inner, labels, name, password, password_file, ports, queue, ratio, small, stray, timeout, umask, verbose"
 		tables     = "transport.tcp, transport.udp, worker"
 	)
 	tests := []struct {

@@ -61,13 +61,29 @@ func (l *loader) below(section string) (keys, sections []string) {
 		}
 	}
 	if len(sections) == 0 {
-		for _, t := range l.tables {
-			sections = append(sections, t.Name)
-		}
+		sections = l.tableNames()
 	}
 	slices.Sort(keys)
 	slices.Sort(sections)
 	return keys, sections
+}
+
+// tableNames returns the names of all tables, and in the place of the one
+// without a name those of its sections.
+func (l *loader) tableNames() []string {
+	var names []string
+	for _, t := range l.tables {
+		if t.Name != "" {
+			names = append(names, t.Name)
+			continue
+		}
+		for _, k := range keysOf(t) {
+			if name := join(k.path[:1]); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // nearest returns the candidate that the name was probably meant to be, or "":

@@ -23,10 +23,10 @@ func TestRebind(t *testing.T) {
 		{"SELECT 'ü', ?", "SELECT 'ü', $1"},
 	}
 	for _, tt := range tests {
-		if got := (&DB{Placeholder: dollar}).Rebind(tt.query); got != tt.want {
+		if got := New(nil, Options{Placeholder: dollar}).Rebind(tt.query); got != tt.want {
 			t.Errorf("Rebind(%q) = %q, want %q", tt.query, got, tt.want)
 		}
-		if got := (&DB{}).Rebind(tt.query); got != tt.query {
+		if got := New(nil, Options{}).Rebind(tt.query); got != tt.query {
 			t.Errorf("without a Placeholder Rebind(%q) = %q", tt.query, got)
 		}
 	}

@@ -25,7 +25,7 @@ func Detach(h *Handover, env []string, wait time.Duration) (pid int, err error) 
 	defer func() { _ = read.Close() }()
 	h.Stage = detaching
 	h.Add(fdReady, write)
-	leader, err := h.spawn(env, write, &syscall.SysProcAttr{Setsid: true})
+	leader, err := h.spawn(program(), env, write, &syscall.SysProcAttr{Setsid: true})
 	_ = write.Close()
 	h.Take(fdReady)
 	if err != nil {
@@ -57,18 +57,20 @@ func (h *Handover) ContinueDetach() (code int, ok bool) {
 
 // startDaemon starts the daemon from the leader of its session.
 func (h *Handover) startDaemon() error {
-	if err := limitRights(); err != nil {
+	if err := h.Rights.impose(h.User); err != nil {
 		return err
 	}
 	IgnoreEarly()
 	h.Stage = Detached
-	sys := &syscall.SysProcAttr{}
+	// A group of its own, by which others see that who is in it is the daemon's.
+	sys := &syscall.SysProcAttr{Setpgid: true}
 	if h.User != nil {
 		// Groups, gid, uid, in this order; a failure of any is ours.
 		sys.Credential = h.User.credential()
 	}
+	h.Rights.keepCapabilities(sys)
 	stderr := h.files[slices.Index(h.Names, fdReady)]
-	_, err := h.spawn(os.Environ(), stderr, sys)
+	_, err := h.spawn(program(), os.Environ(), stderr, sys)
 	return h.explain(err)
 }
 

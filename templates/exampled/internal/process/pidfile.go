@@ -8,17 +8,22 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // Pidfile tells who the running daemon is. Its text is a hint for people and
 // scripts; what counts is the lock on it, which the daemon holds for as long as
 // it lives through a descriptor that its starter left it. So a pidfile can't be
 // stale, and nobody ever has to remove one: it is emptied on a clean exit and
-// never unlinked, since a lock on an unlinked file protects nothing.
+// never unlinked, since a lock on an unlinked file protects nothing. Its methods
+// may be called from any goroutine.
 type Pidfile struct {
-	file *os.File
 	path string
+
+	mu   sync.Mutex
+	file *os.File // guarded by mu
 }
 
 // OpenPidfile opens or makes the pidfile for a process that wants to be the
@@ -36,7 +41,7 @@ func OpenPidfile(path string) (*Pidfile, error) {
 		_ = file.Close()
 		return nil, err
 	}
-	return &Pidfile{file, path}, nil
+	return &Pidfile{file: file, path: path}, nil
 }
 
 func checkPidfile(file *os.File) error {
@@ -62,13 +67,14 @@ func checkPidfile(file *os.File) error {
 // lock belongs to the open file: it passes to every process that inherits the
 // descriptor and ends with the last of them.
 func (p *Pidfile) Lock() (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	ok, err := tryLock(p.file)
 	if err != nil || !ok {
 		return false, err
 	}
 	// Somebody may have put another file in place between opening and locking.
-	same, err := p.inPlace()
-	return same, err
+	return p.inPlace()
 }
 
 // inPlace reports whether the path still leads to the open file.
@@ -86,6 +92,12 @@ func (p *Pidfile) inPlace() (bool, error) {
 
 // Write puts the pid of this process into the file.
 func (p *Pidfile) Write() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.write()
+}
+
+func (p *Pidfile) write() error {
 	text := strconv.Itoa(os.Getpid()) + "\n"
 	if _, err := p.file.WriteAt([]byte(text), 0); err != nil {
 		return fmt.Errorf("pidfile: %w", err)
@@ -93,17 +105,98 @@ func (p *Pidfile) Write() error {
 	return p.file.Truncate(int64(len(text)))
 }
 
+// InPlace reports whether the file is where it belongs: somebody may have removed
+// it, or put another in its place.
+func (p *Pidfile) InPlace() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	same, err := p.inPlace()
+	return same || err != nil
+}
+
+// Restore puts a new file, locked, in the place of one that was removed, if this
+// user may. The old one can't be linked again, and the lock on it is of no use.
+func (p *Pidfile) Restore() error {
+	fresh, err := OpenPidfile(p.path)
+	if err != nil {
+		return err
+	}
+	ok, err := fresh.Lock()
+	if err == nil && !ok {
+		err = errors.New("another process has locked the pidfile")
+	}
+	if err != nil {
+		_ = fresh.Close()
+		return err
+	}
+	return p.adopt(fresh.file)
+}
+
+// File is the open file, which stays the Pidfile's.
+func (p *Pidfile) File() *os.File { return p.file }
+
+// Adopt uses a file that the owner of the service has made and locked in the
+// place of the one that was removed. The caller closes its own descriptor.
+func (p *Pidfile) Adopt(file *os.File) error {
+	open, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("pidfile: %w", err)
+	}
+	there, err := os.Lstat(p.path)
+	if err != nil {
+		return fmt.Errorf("pidfile: %w", err)
+	}
+	if !os.SameFile(open, there) || !open.Mode().IsRegular() {
+		return fmt.Errorf("pidfile: the file is not that at %s", p.path)
+	}
+	own, err := duplicateFile(file)
+	if err != nil {
+		return fmt.Errorf("pidfile: %w", err)
+	}
+	return p.adopt(own)
+}
+
+func (p *Pidfile) adopt(file *os.File) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.file.Close()
+	p.file = file
+	return p.write()
+}
+
+// handOn gives the file, with its lock, to the process that h describes; this
+// one keeps its share.
+func (p *Pidfile) handOn(h *Handover) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	file, err := duplicateFile(p.file)
+	if err != nil {
+		return fmt.Errorf("pidfile: %w", err)
+	}
+	h.Add(fdPidfile, file)
+	return nil
+}
+
 // Clear empties the file: nothing runs, and nothing has crashed.
-func (p *Pidfile) Clear() error { return p.file.Truncate(0) }
+func (p *Pidfile) Clear() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.file.Truncate(0)
+}
 
 // Close gives up this process's share of the lock.
-func (p *Pidfile) Close() error { return p.file.Close() }
+func (p *Pidfile) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.file.Close()
+}
 
 // Instance is what the pidfile tells to somebody who only looks.
 type Instance struct {
 	Running bool     // somebody holds the lock
 	PID     int      // of the daemon; 0 if it isn't known (yet). Without a Process it is a hint
 	Process *Process // the daemon, proven to hold the lock; nil if not Running or not provable. Close it
+	Several bool     // hold the lock, and none is named: a daemon is being started
 	Crashed bool     // nothing runs, and the last daemon did not end cleanly
 }
 
@@ -120,13 +213,25 @@ func Find(path string) (*Instance, error) {
 		return nil, fmt.Errorf("pidfile: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, 32))
+	// Of a process that has just died, the lock may be held for a moment by what
+	// is left of it in the kernel.
+	for deadline := time.Now().Add(lockGrace); ; time.Sleep(2 * time.Millisecond) {
+		instance, err := look(file)
+		if err != nil || !instance.Running || instance.PID > 0 || instance.Several || time.Now().After(deadline) {
+			return instance, err
+		}
+	}
+}
+
+// look is Find for one moment.
+func look(file *os.File) (*Instance, error) {
+	text, err := io.ReadAll(io.NewSectionReader(file, 0, 32))
 	if err != nil {
 		return nil, fmt.Errorf("pidfile: %w", err)
 	}
 	locked, err := isLocked(file)
 	if err != nil {
-		return nil, fmt.Errorf("pidfile %s: %w", path, err)
+		return nil, fmt.Errorf("pidfile %s: %w", file.Name(), err)
 	}
 	if !locked {
 		return &Instance{Crashed: len(text) > 0}, nil
@@ -143,9 +248,15 @@ func Find(path string) (*Instance, error) {
 	}
 	if instance.Process == nil {
 		// The text is missing or wrong. The kernel still knows the holder.
-		instance.Process, err = searchHolder(file)
+		holders, err := searchHolders(file)
 		if err != nil {
 			return instance, err
+		}
+		if len(holders) == 1 {
+			instance.Process = holders[0]
+		} else {
+			Children(holders).Close()
+			instance.Several = len(holders) > 1
 		}
 	}
 	if instance.Process != nil {

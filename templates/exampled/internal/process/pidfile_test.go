@@ -51,8 +51,12 @@ func TestLockOfAReplacedFile(t *testing.T) {
 
 func TestOpenPidfileRefuses(t *testing.T) {
 	dir := t.TempDir()
-	link, folder := filepath.Join(dir, "link.pid"), filepath.Join(dir, "folder.pid")
-	if err := os.Symlink("/dev/null", link); err != nil {
+	link, folder, victim := filepath.Join(dir, "link.pid"), filepath.Join(dir, "folder.pid"), filepath.Join(dir, "victim")
+	// It would do as a pidfile, but for the link.
+	if err := os.WriteFile(victim, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, link); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(folder, 0o755); err != nil {

@@ -332,7 +332,7 @@ func BenchmarkPool(b *testing.B) {
 	for _, name := range []string{"one", "batch"} {
 		for _, n := range []int{1, 64} {
 			b.Run(fmt.Sprintf("%s/submit=%d", name, n), func(b *testing.B) {
-				p := New(handlers[name], *Default(), slog.New(slog.DiscardHandler))
+				p := New(handlers[name], *Default(), Options{Log: slog.New(slog.DiscardHandler)})
 				defer p.Close()
 				b.ReportAllocs()
 				b.RunParallel(func(pb *testing.PB) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -15,10 +16,9 @@ type Handler interface {
 	// Handle does the work of one message and returns the reply to its sender.
 	// It returns once the work is safe: the reply may be sent at once.
 	//
-	// After an error the message is handed over again, later. If it fails for
-	// good, the sender gets the reply that came with the error, or FALSE
-	// without one. An error, or one that it wraps, with a method Permanent()
-	// bool that returns true says that no further attempt would help.
+	// After an error the message is handed over again, later; see Class for what
+	// an error can say about that. If it fails for good, the sender gets the
+	// reply that came with the error, or FALSE without one.
 	//
 	// The request is never nil, and neither written to nor kept: it belongs to
 	// the transport again as soon as Handle returns. The context ends when the
@@ -47,42 +47,82 @@ type BatchHandler interface {
 	//
 	// A message whose result has an error, permanent or not, goes to Handle
 	// next, alone: it may have failed because of another message of its batch.
+	// If something is unavailable it comes again as part of a batch, later.
 	HandleBatch(ctx context.Context, requests [][]byte) []Result
 }
 
-// alone makes one attempt with one message, and also tells whether its error
-// says that no further one would help.
-func (p *Pool) alone(request []byte, timeout time.Duration) (result Result, permanent bool) {
-	ctx, cancel := context.WithTimeout(p.ctx, timeout)
-	defer cancel()
+// MessageKeys is the key under which the context of an attempt holds what tells
+// its messages from all others:
+//
+//	keys, _ := ctx.Value(MessageKeys{}).([]string)
+//
+// There is one for each message, in their order, and "" for one that has none; a
+// nil slice if none has. A message that is delivered again comes with the same
+// key, so that a handler can store it once. A key begins with the name of the
+// transport, and is text of at most 255 bytes, so that any database takes it. Like
+// Result it is an alias of a type without a name, which the handler's package can
+// declare as well.
+type MessageKeys = struct{ MessageKeys struct{} }
+
+// errGoexit is the error of an attempt that never returned, and did not panic
+// either.
+var errGoexit = errors.New("the handler ended its goroutine")
+
+// alone makes one attempt with the one job of w.
+func (p *Pool) alone(w *worker) (result Result, class Class) {
+	ctx, end := p.begin(w)
+	defer end()
 	defer p.recovered(&result.Err)
-	result.Reply, result.Err = p.handler.Handle(ctx, request)
-	return result, isPermanent(result.Err)
+	result.Reply, result.Err = p.handler.Handle(ctx, w.requests[0])
+	return result, p.classify(result.Err)
 }
 
-func isPermanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
-}
-
-// together makes one attempt with several messages and returns as many results.
-func (p *Pool) together(requests [][]byte, timeout time.Duration) []Result {
-	results, err := p.batch(requests, timeout)
-	if got := len(results); err == nil && got < len(requests) {
-		err = fmt.Errorf("the handler returned %d results for %d messages", got, len(requests))
+// together makes one attempt with all jobs of w. It returns as many results, which
+// are those of w, and the classes of those with an error; nil if there is none.
+func (p *Pool) together(w *worker) (all []Result, classes []Class) {
+	results, err := p.batch(w)
+	if got, want := len(results), len(w.jobs); err == nil && got < want {
+		err = fmt.Errorf("the handler returned %d results for %d messages", got, want)
 	}
-	all := make([]Result, len(requests))
+	w.results = slices.Grow(w.results[:0], len(w.jobs))[:len(w.jobs)]
+	all = w.results
 	for i := copy(all, results); i < len(all); i++ {
-		all[i].Err = err
+		all[i] = Result{Err: err}
 	}
-	return all
+	for i := range all {
+		if all[i].Err == nil {
+			continue
+		}
+		if classes == nil {
+			classes = make([]Class, len(all))
+		}
+		classes[i] = p.weigh(&all[i].Err)
+	}
+	return all, classes
 }
 
-func (p *Pool) batch(requests [][]byte, timeout time.Duration) (results []Result, err error) {
-	ctx, cancel := context.WithTimeout(p.ctx, timeout)
-	defer cancel()
+func (p *Pool) batch(w *worker) (results []Result, err error) {
+	ctx, end := p.begin(w)
+	defer end()
 	defer p.recovered(&err)
-	return p.batcher.HandleBatch(ctx, requests), nil
+	return p.batcher.HandleBatch(ctx, w.requests), nil
+}
+
+// begin returns the context of an attempt, and what ends it.
+func (p *Pool) begin(w *worker) (ctx context.Context, end context.CancelFunc) {
+	ctx = p.ctx
+	if w.keys != nil {
+		ctx = context.WithValue(ctx, MessageKeys{}, w.keys)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(w.settings.Timeout))
+	if w.attempt == nil {
+		return ctx, cancel
+	}
+	p.noted(w.attempt.begin())
+	return ctx, func() {
+		cancel()
+		p.noted(w.attempt.end())
+	}
 }
 
 // recovered, when deferred, turns a panic into an error.

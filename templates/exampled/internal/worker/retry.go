@@ -31,6 +31,10 @@ func (p *Pool) rest(j job, pause time.Duration) {
 func (p *Pool) unrest(r *rest) {
 	r.timer.Stop()
 	delete(p.resting, r)
+	if r.deaths > 0 && r.loss == nil {
+		p.suspect.push(r.job)
+		return
+	}
 	p.again.push(r.job)
 }
 

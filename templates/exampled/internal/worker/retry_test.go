@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -154,6 +155,32 @@ func TestOddPanics(t *testing.T) {
 			t.Errorf("%s: %s", m.body, got)
 		}
 	}
+}
+
+// Pitfall 59: a handler that ends the goroutine of its worker, as testing.FailNow
+// does, thins the pool no more than one that panics.
+func TestGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		exit := func(ctx context.Context, request []byte) ([]byte, error) {
+			if string(request) == "bad" {
+				runtime.Goexit()
+			}
+			return ok(ctx, request)
+		}
+		p := start(t, both{exit, func(context.Context, [][]byte) []Result {
+			runtime.Goexit()
+			return nil
+		}}, func(s *Settings) { s.Count, s.Attempts = 4, 2 })
+		defer p.Close()
+		bad, good := messages(strings.Split(strings.Repeat("bad ", 99)+"bad", " ")...), numbered(100)
+		submit(t, p, append(bad, good...)...)
+		expect(t, "FALSE: the handler ended its goroutine", bad...)
+		expect(t, "TRUE", good...)
+		synctest.Wait()
+		if s := p.Stats(); s.Workers != 4 || s.Failed != 100 || s.Done != 100 || p.idle != 4 {
+			t.Errorf("%+v, %d idle", s, p.idle)
+		}
+	})
 }
 
 type oddError struct{}

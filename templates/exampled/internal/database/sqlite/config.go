@@ -22,11 +22,11 @@ import (
 type Config struct {
 	// Path is the file; "" is NAME.db in the state directory. Its folder must
 	// exist and be writable, because there are two more files beside it.
-	Path config.Path `toml:"path" reload:"restart"`
+	Path config.Path `toml:"path"`
 
 	// BusyTimeout is how long to wait for other processes that write to the
 	// same file.
-	BusyTimeout config.Duration `toml:"busy_timeout" reload:"restart"`
+	BusyTimeout config.Duration `toml:"busy_timeout"`
 }
 
 // Default returns the configuration that holds where the section says nothing.

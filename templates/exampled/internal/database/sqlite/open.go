@@ -6,10 +6,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,12 +17,11 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/database"
+	migrations "github.com/daemongen/daemongen/templates/exampled/migrations/sqlite"
 )
-
-//go:embed schema.sql
-var schema string
 
 // Open implements database.Config.
 func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, error) {
@@ -39,11 +38,23 @@ func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, erro
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(1)
-	if err := prepare(ctx, db); err != nil {
+	if err := begin(ctx, db, time.Duration(c.BusyTimeout)); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %q: %w", path, err), db.Close())
 	}
-	return &database.DB{DB: db}, nil
+	return database.New(db, database.Options{
+		OnDuplicate:    " ON CONFLICT DO NOTHING",
+		Bytes:          text,
+		KeepStatements: true,
+		Classify:       classify,
+		Migrate: func(ctx context.Context) ([]string, error) {
+			return migrateUp(ctx, db, path, env, migrations.Files)
+		},
+	}), nil
 }
+
+// text makes any bytes a TEXT, which SQLite keeps as they are. A BLOB of the
+// same bytes would equal none that is typed into a shell.
+func text(b []byte) any { return string(b) }
 
 // checkFolder makes sure of what SQLite fails over later, or with words that
 // help nobody.
@@ -75,18 +86,33 @@ func dsn(path string, busyTimeout time.Duration) string {
 	return uri.String()
 }
 
-// prepare creates the tables and makes sure that the database keeps what it is
-// given: SQLite goes on in another mode where it can't do WAL.
-func prepare(ctx context.Context, db *sql.DB) error {
+// begin makes the first connection. SQLite does not wait, whatever its timeout is,
+// for another process that is about to change a new file to WAL as well: so that is
+// done here.
+func begin(ctx context.Context, db *sql.DB, busyTimeout time.Duration) error {
+	const pause = 10 * time.Millisecond
+	for began := time.Now(); ; {
+		err := verify(ctx, db)
+		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != codes.SQLITE_BUSY || time.Since(began) >= busyTimeout {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(pause)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// verify makes sure that the database keeps what it is given: SQLite goes on in
+// another mode where it can't do WAL.
+func verify(ctx context.Context, db *sql.DB) error {
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		return err
 	}
 	if mode != "wal" {
 		return fmt.Errorf("journal_mode is %q instead of wal: this file system can't do it, use a local one", mode)
-	}
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return fmt.Errorf("create the tables: %w", err)
 	}
 	return nil
 }

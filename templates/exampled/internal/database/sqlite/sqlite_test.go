@@ -2,13 +2,20 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
+
+	"modernc.org/sqlite"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/database"
@@ -17,8 +24,15 @@ import (
 
 func TestSQLite(t *testing.T) {
 	databasetest.Run(t, func(t *testing.T) databasetest.Place {
-		return databasetest.Place{Config: Default(), StateDir: t.TempDir()}
+		return inFolder(t.TempDir())
 	})
+}
+
+func TestMain(m *testing.M) { databasetest.Main(m, inFolder) }
+
+// inFolder is the database by default of a service with this state directory.
+func inFolder(folder string) databasetest.Place {
+	return databasetest.Place{Config: Default(), StateDir: folder, Name: folder}
 }
 
 func TestUnusable(t *testing.T) {
@@ -28,13 +42,13 @@ func TestUnusable(t *testing.T) {
 		t.Fatal(err)
 	}
 	missing := filepath.Join(folder, "missing")
-	inFolder := func(folder, reason string) string {
+	unwritable := func(folder, reason string) string {
 		return fmt.Sprintf("the folder of the database, %q, must exist and be writable: %s", folder, reason)
 	}
 	tests := []struct{ name, path, names string }{
-		{"no folder", filepath.Join(missing, "a.db"), inFolder(missing, "no such file")},
-		{"a file as folder", filepath.Join(text, "a.db"), inFolder(text, "not a directory")},
-		{"a folder that takes no file", "/proc/a.db", inFolder("/proc", "")}, // for root too
+		{"no folder", filepath.Join(missing, "a.db"), unwritable(missing, "no such file")},
+		{"a file as folder", filepath.Join(text, "a.db"), unwritable(text, "not a directory")},
+		{"a folder that takes no file", "/proc/a.db", unwritable("/proc", "")}, // for root too
 		{"a folder as file", folder, fmt.Sprintf("database %q: unable to open", folder)},
 		{"not a database", text, fmt.Sprintf("database %q: file is not a database", text)},
 	}
@@ -92,6 +106,174 @@ func TestDefaultPath(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(folder, "name.db")); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestMigrations(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	databasetest.Migrations(t, func(ctx context.Context, log *slog.Logger, files fs.FS) ([]string, error) {
+		connector, err := sqlite.NewConnector(dsn(path, time.Second))
+		if err != nil {
+			return nil, err
+		}
+		db := sql.OpenDB(connector)
+		defer func() { _ = db.Close() }()
+		db.SetMaxOpenConns(1)
+		return migrateUp(ctx, db, path, database.Env{Name: "name", Log: log}, files)
+	})
+}
+
+// As long as another process migrates a database in the folder, this one waits,
+// until its context ends or it has its turn.
+func TestMigrationsWait(t *testing.T) {
+	p := inFolder(t.TempDir())
+	folder, err := os.Open(p.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = folder.Close() }()
+	if locked, err := tryLock(folder); !locked {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	env := databasetest.Env(p)
+	env.Log = slog.New(slog.NewTextHandler(writer(func(line string) {
+		if strings.Contains(line, "another process migrates") {
+			cancel()
+		}
+	}), nil))
+	db, err := p.Config.Open(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if applied, err := db.Migrate(ctx); !errors.Is(err, context.Canceled) || len(applied) != 0 {
+		t.Errorf("applied %q, %v", applied, err)
+	}
+	if err := folder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if applied, err := db.Migrate(t.Context()); err != nil || len(applied) == 0 {
+		t.Errorf("applied %q, %v", applied, err)
+	}
+}
+
+// writer is a function of what is written, as text.
+type writer func(text string)
+
+func (w writer) Write(p []byte) (int, error) {
+	w(string(p))
+	return len(p), nil
+}
+
+// A migration that fails leaves nothing of itself.
+func TestMigrationIsATransaction(t *testing.T) {
+	p := inFolder(t.TempDir())
+	db := open(t, p.Config, p.StateDir)
+	path := filepath.Join(p.StateDir, "name.db")
+	half := fstest.MapFS{"00003_half.sql": {Data: []byte("-- +goose Up\nCREATE TABLE half (a INT);\nINSERT INTO nowhere VALUES (1);")}}
+	connector, err := sqlite.NewConnector(dsn(path, time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := sql.OpenDB(connector)
+	defer func() { _ = pool.Close() }()
+	if _, err := migrateUp(t.Context(), pool, path, database.Env{Name: "name", Log: slog.New(slog.DiscardHandler)}, half); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := db.ExecContext(t.Context(), "SELECT * FROM half"); err == nil {
+		t.Error("half of a migration was applied")
+	}
+}
+
+// A table from before there were migrations keeps its rows.
+func TestMigrateOldTable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	connector, err := sqlite.NewConnector(dsn(path, time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := sql.OpenDB(connector)
+	defer func() { _ = pool.Close() }()
+	for _, statement := range []string{
+		"CREATE TABLE exampled (id INTEGER PRIMARY KEY AUTOINCREMENT, received_at TEXT NOT NULL DEFAULT 'then', body TEXT NOT NULL)",
+		"INSERT INTO exampled (body) VALUES ('old')",
+	} {
+		if _, err := pool.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var body string
+	row := open(t, at(path)).QueryRowContext(t.Context(), "SELECT body FROM exampled WHERE message_key IS NULL")
+	if err := row.Scan(&body); err != nil || body != "old" {
+		t.Errorf("read %q, %v", body, err)
+	}
+}
+
+// What is stored can be typed into a shell, and found.
+func TestBodyIsText(t *testing.T) {
+	db := open(t, at(filepath.Join(t.TempDir(), "a.db")))
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO exampled (body) VALUES (?)", db.Bytes([]byte("hello"))); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM exampled WHERE body = 'hello'").Scan(&n); err != nil || n != 1 {
+		t.Errorf("found %d rows, %v", n, err)
+	}
+}
+
+// The errors of SQLite, as it gives them.
+func TestClasses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	c := at(path).(*Config)
+	c.BusyTimeout = 0
+	db, other := open(t, c), open(t, c)
+	const insert = "INSERT INTO exampled (body) VALUES ('x')"
+	exec := func(statement string) error {
+		_, err := db.ExecContext(t.Context(), statement)
+		return err
+	}
+	for _, test := range []struct {
+		statement string
+		want      database.Class
+	}{
+		{"INSERT INTO exampled (id, body) VALUES ('x', 'x')", database.Permanent},         // SQLITE_MISMATCH
+		{"INSERT INTO exampled (body) VALUES (zeroblob(2000000000))", database.Permanent}, // SQLITE_TOOBIG
+		{"INSERT INTO exampled (body) VALUES (NULL)", database.Permanent},
+		{"SELECT no_such_column FROM exampled", database.Retry},
+	} {
+		databasetest.Class(t, db, test.statement, exec(test.statement), test.want)
+	}
+
+	tx, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	databasetest.Class(t, db, "another writer", exec(insert), database.Retry)
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+
+	for setting, undo := range map[string]string{
+		"PRAGMA query_only = ON":    "PRAGMA query_only = OFF",
+		"PRAGMA max_page_count = 1": "PRAGMA max_page_count = 1000000",
+	} {
+		if err := exec(setting); err != nil {
+			t.Fatal(err)
+		}
+		databasetest.Class(t, db, setting, exec("INSERT INTO exampled (body) VALUES (hex(zeroblob(100000)))"), database.Unavailable)
+		if err := exec(undo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := exec(insert); err != nil {
+		t.Error(err)
+	}
+	text := filepath.Join(t.TempDir(), "text.db")
+	if err := os.WriteFile(text, []byte(strings.Repeat("not a database\n", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = at(text).Open(t.Context(), database.Env{Name: "name"})
+	databasetest.Class(t, db, "not a database", err, database.Unavailable)
 }
 
 // The time is UTC, with fractions of a second, and a person can read it.
@@ -163,12 +345,15 @@ func at(path string) database.Config {
 
 func open(t *testing.T, c database.Config, stateDir ...string) *database.DB {
 	t.Helper()
-	env := database.Env{Name: "name", StateDir: strings.Join(stateDir, "")}
+	env := database.Env{Name: "name", Log: slog.New(slog.DiscardHandler), StateDir: strings.Join(stateDir, "")}
 	db, err := c.Open(t.Context(), env)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return db
 }
 

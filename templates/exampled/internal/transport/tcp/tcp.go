@@ -1,193 +1,95 @@
-// Package tcp serves peers that send a message a line over TCP:
+// Package tcp serves peers that send messages over TCP, with TLS if the service
+// has a certificate:
 //
 //	$ printf 'one\ntwo\n' | nc -N 127.0.0.1 7000
 //	TRUE
 //	TRUE
 //
-// A line ends with "\n" or "\r\n"; an empty line is an empty message. Every
-// message gets one line as its reply, in the order of the messages, although
-// they are handled side by side: a peer need not wait for one reply before it
-// sends the next message, and is read from while fewer than pipeline messages
-// of its own are under way.
-//
-// No reply says that a message was not handled: the connection ends instead,
-// and so what got no reply before its end was not handled, or its reply was
-// lost on the way. This is what becomes of lines that are read but not yet
-// handed to the workers when the service stops, of a line longer than max_line,
-// of a connection above max_connections, and of a last line without its end,
-// which may be half of a longer one whose sender died.
-//
-// A peer that closes its sending side first still gets all its replies. One
-// that does not take its replies is dropped after write_timeout.
+// By default a message is a line, and so is its reply. How messages come and
+// replies go, package stream says.
 package tcp
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"net"
-	"sync"
-	"sync/atomic"
+	"net/netip"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/stream"
 )
 
-// Transport serves the section [transport.tcp]. It implements
-// transport.Transport.
-type Transport struct {
-	log    *slog.Logger
-	listen func(network, address string) (net.Listener, error)
-
-	settings atomic.Pointer[Config] // what it points to is never written to
-	refused  atomic.Uint64          // connections above max_connections
-
-	// What is logged now and then only, however often it happens.
-	full, noAccept, joined seldom
-
-	mu       sync.Mutex
-	state    state
-	acceptor *acceptor // of the present address; nil from stopping on
-	conns    map[*conn]struct{}
-	failure  error // what Serve returns
-
-	// From serving on.
-	ctx   context.Context // ends when no more messages are to be taken
-	end   context.CancelFunc
-	queue transport.Queue
-
-	accepting sync.WaitGroup // acceptors; added to only while serving
-	peers     sync.WaitGroup // conns; added to only by acceptors
-}
-
-// A Transport passes through its states in this order; it may leave some out.
-type state int
-
-const (
-	bound state = iota
-	serving
-	stopping
-	closed
+var (
+	_ stream.Config         = (*Config)(nil)
+	_ transport.KeyedConfig = (*Config)(nil)
 )
 
-var _ transport.Transport = (*Transport)(nil)
-
-// New implements transport.Config: it listens, and serves nobody yet.
+// New implements transport.Config.
 func (c *Config) New(env transport.Env) (transport.Transport, error) {
-	t := &Transport{log: env.Log, listen: env.Listen, conns: make(map[*conn]struct{})}
-	settings := *c
-	t.settings.Store(&settings)
-	l, err := t.bind(settings.Listen)
+	t, err := stream.New(c, env)
 	if err != nil {
-		return nil, err
+		return nil, err // not t: it would be an interface that is not nil
 	}
-	t.acceptor = newAcceptor(l)
 	return t, nil
 }
 
-// Serve implements transport.Transport.
-func (t *Transport) Serve(ctx context.Context, queue transport.Queue) error {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	if !t.begin(ctx, end, queue) {
-		return nil
-	}
-	<-ctx.Done()
-	t.stop()
-	t.peers.Wait()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.state = closed
-	return t.failure
+// Listens implements transport.Config.
+func (c *Config) Listens() []transport.Address {
+	return []transport.Address{{Network: "tcp", Address: c.Listen}}
 }
 
-// begin starts to accept, unless the transport is closed already.
-func (t *Transport) begin(ctx context.Context, end context.CancelFunc, queue transport.Queue) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.state != bound {
-		return false
+// Stream implements stream.Config.
+func (c *Config) Stream() stream.Settings { return c.Settings }
+
+// Endpoint implements stream.Config.
+func (c *Config) Endpoint() (*stream.Endpoint, error) {
+	e := &stream.Endpoint{Name: "tcp", Network: "tcp", Address: c.Listen, Key: "listen"}
+	if len(c.Allow) > 0 {
+		prefixes, err := parsePrefixes(c.Allow)
+		if err != nil {
+			return nil, err
+		}
+		e.Admit = func(nc net.Conn) error { return admit(prefixes, nc.RemoteAddr()) }
 	}
-	t.state, t.ctx, t.end, t.queue = serving, ctx, end, queue
-	t.start(t.acceptor)
-	return true
+	if c.Cert != "" {
+		wrap, err := c.secure()
+		if err != nil {
+			return nil, err
+		}
+		e.Wrap = wrap
+	}
+	return e, nil
 }
 
-// stop ends accepting, and then reading. All acceptors have ended in between,
-// so no connection comes in behind its back.
-func (t *Transport) stop() {
-	t.mu.Lock()
-	t.state = max(t.state, stopping)
-	a := t.acceptor
-	t.acceptor = nil
-	t.mu.Unlock()
-	if a != nil {
-		_ = a.close()
+// admit says why a peer at the address may not connect; nil: it may.
+func admit(prefixes []netip.Prefix, address net.Addr) error {
+	tcp, ok := address.(*net.TCPAddr)
+	if !ok {
+		return fmt.Errorf("the peer has no IP address, but %s", address)
 	}
-	t.accepting.Wait()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for c := range t.conns {
-		c.stop()
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	for _, prefix := range prefixes {
+		if prefix.Contains(ip) {
+			return nil
+		}
 	}
+	return fmt.Errorf("%s is not in the list allow", ip)
 }
 
-// fail ends serving for a reason that Serve returns.
-func (t *Transport) fail(err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.state == serving {
-		t.failure = err
-		t.end()
+// parsePrefixes reads addresses and prefixes: 192.0.2.7, 2001:db8::/32.
+func parsePrefixes(list []string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for _, text := range list {
+		prefix, err := netip.ParsePrefix(text)
+		if ip, ipErr := netip.ParseAddr(text); ipErr == nil && ip.Zone() == "" {
+			prefix, err = ip.Prefix(ip.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("must have addresses, such as 192.0.2.7, and prefixes, such as 2001:db8::/32, has %q", text)
+		}
+		if prefix.Addr().Is4In6() {
+			return nil, fmt.Errorf("must have IPv4 addresses as such, such as 192.0.2.7, has %q", text)
+		}
+		prefixes = append(prefixes, prefix)
 	}
-}
-
-// Close implements transport.Transport.
-func (t *Transport) Close() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.state == closed {
-		return nil
-	}
-	if t.state != bound {
-		t.end()
-	}
-	t.state = closed
-	for c := range t.conns {
-		c.abandon()
-	}
-	if t.acceptor == nil {
-		return nil
-	}
-	a := t.acceptor
-	t.acceptor = nil
-	return a.close()
-}
-
-// Addr is the address that the transport listens on, with its real port; nil
-// once it has stopped listening.
-func (t *Transport) Addr() net.Addr {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.acceptor == nil {
-		return nil
-	}
-	return t.acceptor.Addr()
-}
-
-// Status implements transport.Transport.
-func (t *Transport) Status() string {
-	what := "stopping"
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case t.acceptor != nil:
-		what = "listening on " + t.acceptor.Addr().String()
-	case t.state == closed:
-		what = "closed"
-	}
-	connections := "connections"
-	if len(t.conns) == 1 {
-		connections = "connection"
-	}
-	return fmt.Sprintf("%s, %d %s, %d refused", what, len(t.conns), connections, t.refused.Load())
+	return prefixes, nil
 }

@@ -155,12 +155,12 @@ func repliesInOrder(t *testing.T, h Harness) {
 	for name, order := range map[string]func() []int{
 		"backwards": func() []int {
 			var order []int
-			for i := range messages {
-				order = append(order, messages-1-i)
+			for i := range messages - 1 {
+				order = append(order, messages-2-i)
 			}
 			return order
 		},
-		"shuffled": func() []int { return rand.Perm(messages) },
+		"shuffled": func() []int { return rand.Perm(messages - 1) },
 	} {
 		for i := range messages {
 			if err := peer.Send(body(0, i)); err != nil {
@@ -171,19 +171,46 @@ func repliesInOrder(t *testing.T, h Harness) {
 		for range messages {
 			taken = append(taken, q.take(t))
 		}
-		for _, i := range order() {
-			answer(taken[i])
-		}
-		for i := range messages {
+		settle := func(i int) { taken[i].Settle(fmt.Appendf(nil, "done-%s", taken[i].Body()), nil) }
+		receive := func(i int) {
 			reply, err := peer.Receive()
-			if err != nil {
-				t.Fatal(err)
+			if want := fmt.Appendf(nil, "done-%s", body(0, i)); err != nil || !bytes.Equal(reply, want) {
+				t.Fatalf("settled %s: reply %d is %.20q…, %v", name, i, reply, err)
 			}
-			if !bytes.Equal(reply, body(0, i)) {
-				t.Fatalf("settled %s: reply %d is %.20q…", name, i, reply)
-			}
+		}
+		// The first is not waited for by those behind it, nor are they sent with it.
+		settle(0)
+		receive(0)
+		for _, i := range order() {
+			settle(1 + i)
+		}
+		for i := range messages - 1 {
+			receive(1 + i)
 		}
 	}
+}
+
+// A reply that the peer can't take at once arrives whole all the same.
+func largeReplies(t *testing.T, h Harness) {
+	needs(t, h.Replies && !h.Short, "large replies")
+	const size, replies = 8 << 20, 3 // more than the system buffers
+	q := make(queue)
+	s := start(t, h, q)
+	peer := s.dial()
+	for i := range replies {
+		reply := make([]byte, size)
+		for j := range reply {
+			reply[j] = 'a' + byte((i+j/1000)%26)
+		}
+		if err := peer.Send(body(0, i)); err != nil {
+			t.Fatal(err)
+		}
+		q.take(t).Settle(bytes.Clone(reply), nil)
+		if got, err := peer.Receive(); err != nil || !bytes.Equal(got, reply) {
+			t.Fatalf("reply of %d bytes, %v, want %d", len(got), err, size)
+		}
+	}
+	s.stop()
 }
 
 func failedMessage(t *testing.T, h Harness) {

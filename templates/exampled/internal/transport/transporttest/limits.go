@@ -33,6 +33,7 @@ func heap() int64 {
 
 // pitfall 66
 func backPressure(t *testing.T, h Harness) {
+	needs(t, !h.Lossy, "promise to keep what it has no room for")
 	const messages, size, bound = 2048, 8 << 10, 4 << 20
 	large := bytes.Repeat([]byte("x"), size)
 	q := make(queue)
@@ -159,13 +160,14 @@ func silentPeers(t *testing.T, h Harness) {
 	s := start(t, h, &q)
 	for i := range 20 {
 		p := s.dial()
-		if w, ok := p.(writer); ok && i%2 == 0 {
-			if _, err := w.Write([]byte("half")); err != nil {
+		if w, ok := p.(beginner); ok && i%2 == 0 {
+			if _, err := w.Write(w.Unfinished()); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	serves(t, s)
+	poll(t, "the messages of the good peer", func() bool { return q.taken.Load() >= 20 })
 	s.stop()
 	if n := q.taken.Load(); n != 20 {
 		t.Errorf("%d messages came, want the 20 of the good peer", n)
@@ -268,4 +270,70 @@ func slowPeer(t *testing.T, h Harness) {
 	s.stop()
 	t.Log("stopped after", time.Since(begin))
 	p.close()
+}
+
+// A message that was begun has to be complete in time, however slowly it
+// grows; its peer holds nothing for longer.
+func unfinishedMessage(t *testing.T, h Harness) {
+	needs(t, h.Impatient && h.Ends, "limit of time, or end to tell of it")
+	var q Echo
+	s := start(t, h, &q)
+	bad := s.dial()
+	w, ok := bad.(beginner)
+	if !ok {
+		t.Skip("the peers send no raw bytes")
+	}
+	if _, err := w.Write(w.Unfinished()); err != nil {
+		t.Fatal(err)
+	}
+	good := s.dial()
+	if err := exchange(good, h, 0, 0, 10); err != nil {
+		t.Fatal(err)
+	}
+	dropped := make(chan struct{})
+	var trickling sync.WaitGroup
+	trickling.Go(func() {
+		defer close(dropped)
+		if reply, err := bad.Receive(); err == nil || isTimeout(err) {
+			t.Errorf("reply %.20q…, %v, want the end", reply, err)
+		}
+	})
+	trickling.Go(func() {
+		for {
+			select {
+			case <-dropped:
+				return
+			case <-time.After(50 * time.Millisecond):
+				_, _ = w.Write([]byte{0}) // fails, once dropped
+			}
+		}
+	})
+	trickling.Wait()
+	if err := exchange(good, h, 0, 10, 20); err != nil {
+		t.Error("a peer that was silent meanwhile:", err)
+	}
+	s.stop()
+	if n := q.taken.Load(); n != 20 {
+		t.Errorf("%d messages came, want the 20 of the good peer", n)
+	}
+}
+
+// Nothing is left of peers that were here: see also checkLeaks.
+func comeAndGo(t *testing.T, h Harness) {
+	const peers, perPeer = 200, 1 << 10
+	s := start(t, h, new(Echo))
+	visit := func() {
+		for i := range peers {
+			if err := once(h, h.Address(s.Transport), i); err != nil {
+				t.Fatalf("peer %d: %v", i, err)
+			}
+		}
+	}
+	visit() // what is made once is there after this
+	before := heap()
+	visit()
+	poll(t, "the memory of peers that have gone to be free", func() bool {
+		return heap()-before < peers*perPeer/2
+	})
+	s.stop()
 }

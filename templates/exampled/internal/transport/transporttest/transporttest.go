@@ -42,15 +42,27 @@ type Harness struct {
 	// Address is where peers reach the transport now.
 	Address func(transport.Transport) string
 
-	// Dial connects a peer.
+	// Dial connects a peer: to the transport, or to the broker that it connects
+	// to, with the same address.
 	Dial func(address string) (Peer, error)
 
+	// Cut ends the connections that the transport has made, and keeps it from
+	// making others until restore is called. Peers are dialled anew after that.
+	// Nil for a transport that makes none.
+	Cut func(transport.Transport) (restore func())
+
 	// What the transport can do; parts that need more are skipped.
-	Replies bool // a peer gets one reply to each message
-	Ordered bool // many messages of a peer may be under way, replies keep their order
-	Ends    bool // a peer is told by the end of its connection that there is no reply
-	Listens bool // the transport asks Env.Listen for its address
-	Limit   int  // longer messages than this are refused; 0 if any length is good
+	Replies    bool // a peer gets one reply to each message
+	Ordered    bool // many messages of a peer may be under way, replies keep their order
+	Ends       bool // a peer is told by the end of its connection that there is no reply
+	Listens    bool // the transport asks Env.Listen for its address
+	Redelivers bool // what was not settled comes again; its messages are transport.Redelivered
+	Impatient  bool // a peer that leaves a message unfinished is dropped within a second or two
+	Limit      int  // longer messages than this are refused; 0 if any length is good
+
+	// Short has replies of a few kilobytes at most, as where one is a datagram, and
+	// Lossy loses what it has no room for, which is then its own to test.
+	Short, Lossy bool
 }
 
 // Peer sends messages to a transport. Its methods give up after Patience. One
@@ -71,6 +83,12 @@ type Peer interface {
 type (
 	writer     interface{ Write([]byte) (int, error) } // bytes without framing
 	halfCloser interface{ CloseWrite() error }         // no more messages, but replies
+
+	// beginner knows bytes that begin a message which a hundred zeros do not end.
+	beginner interface {
+		writer
+		Unfinished() []byte
+	}
 )
 
 // Run tests a transport.
@@ -84,6 +102,7 @@ func Run(t *testing.T, h Harness) {
 		{"bodies last until settled", bodiesLast},
 		{"reply after settling", replyAfterSettling},
 		{"replies in order", repliesInOrder},
+		{"large replies", largeReplies},
 		{"failed message is answered", failedMessage},
 		{"peers do not wait for each other", peersApart},
 
@@ -94,6 +113,8 @@ func Run(t *testing.T, h Harness) {
 		{"peers that vanish", vanishingPeers},
 		{"half-closed peer", halfClosedPeer},
 		{"peer that takes no replies", slowPeer},
+		{"peer that ends no message", unfinishedMessage},
+		{"peers that come and go", comeAndGo},
 
 		{"message given back", givenBack},
 		{"drain", drain},
@@ -103,12 +124,25 @@ func Run(t *testing.T, h Harness) {
 		{"close with messages under way", closeBusy},
 		{"close at any time", closeAnyTime},
 
+		{"redelivery", redelivery},
+		{"reconnect", reconnect},
+		{"stop without a connection", stopWithoutConnection},
+
 		{"reload of the same", reloadSame},
 		{"reload to another address", reloadAddress},
 		{"reload aborted", reloadAborted},
 		{"reload that fails", reloadFails},
 		{"reload under load", reloadUnderLoad},
 		{"reload without serving", reloadWithoutServing},
+
+		{"retire with peers", retireWithPeers},
+		{"retire before a peer has sent anything", retireSilentPeers},
+		{"retire with messages under way", retireBusy},
+		{"retire and drain", retireAndDrain},
+		{"retire and close", retireAndClose},
+		{"retire at any time", retireAnyTime},
+		{"retire while reloading", retireWhileReloading},
+		{"handovers under load", handoversUnderLoad},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, h) })
 	}
@@ -128,6 +162,8 @@ type service struct {
 	t *testing.T
 	h Harness
 
+	configuration transport.Config // that it was made with
+
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when Serve has returned err
 	err    error
@@ -135,18 +171,28 @@ type service struct {
 	mu        sync.Mutex
 	listeners []net.Listener // from Env.Listen
 	listenErr error          // what Env.Listen is to fail with
+	shared    net.Listener   // what Env.Listen is to return once
 }
 
 // newService makes a transport that does not serve yet. When the test ends it
 // is closed, and has to leave nothing behind.
 func newService(t *testing.T, h Harness) *service {
 	t.Helper()
-	s := &service{t: t, h: h, ended: make(chan struct{})}
+	return newServiceOn(t, h, h.Config(), nil)
+}
+
+// newServiceOn makes a transport that gets the listener l, unless that is nil.
+func newServiceOn(t *testing.T, h Harness, c transport.Config, l net.Listener) *service {
+	t.Helper()
+	s := &service{t: t, h: h, configuration: c, ended: make(chan struct{}), shared: l}
 	t.Cleanup(func() { runtime.KeepAlive(s) }) // what leaks is not collected before it is counted
 	checkLeaks(t)
-	tr, err := h.Config().New(transport.Env{
-		Log:    slog.New(slog.NewTextHandler(t.Output(), nil)),
+	tr, err := c.New(transport.Env{
+		Log:    slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Listen: s.listen,
+
+		ListenPacket: net.ListenPacket,
+		StateDir:     t.TempDir(),
 	})
 	if err != nil {
 		t.Fatal("new:", err)
@@ -159,7 +205,14 @@ func newService(t *testing.T, h Harness) *service {
 // start makes a transport that serves.
 func start(t *testing.T, h Harness, queue transport.Queue) *service {
 	t.Helper()
-	s := newService(t, h)
+	return startWith(t, h, h.Config(), queue)
+}
+
+// startWith makes a transport that serves, with a configuration that another may
+// have had.
+func startWith(t *testing.T, h Harness, c transport.Config, queue transport.Queue) *service {
+	t.Helper()
+	s := newServiceOn(t, h, c, nil)
 	s.serve(queue)
 	return s
 }
@@ -179,7 +232,14 @@ func (s *service) listen(network, address string) (net.Listener, error) {
 	if s.listenErr != nil {
 		return nil, s.listenErr
 	}
-	l, err := net.Listen(network, address)
+	l, err := s.shared, error(nil)
+	s.shared = nil
+	if l == nil {
+		l, err = net.Listen(network, address)
+	}
+	if unix, ok := l.(*net.UnixListener); ok {
+		unix.SetUnlinkOnClose(false) // another may share it
+	}
 	if err == nil {
 		s.listeners = append(s.listeners, l)
 	}

@@ -22,6 +22,7 @@ const (
 	exitFailed       = 1
 	exitUsage        = 2
 	exitPermission   = 4
+	exitConfig       = 6
 	exitNotRunning   = 7
 	exitNotReady     = 150
 	exitStillRunning = 151
@@ -41,7 +42,9 @@ type call struct {
 	quiet   bool
 	builtIn bool     // run with the built-in configuration
 	args    []string // flags and arguments of the command
+	place   string   // run directory, once it is known
 
+	inherited      *process.Handover // what a supervisor has passed
 	stdout, stderr io.Writer
 }
 
@@ -51,8 +54,9 @@ type usageError struct{ reason string }
 func (e usageError) Error() string { return e.reason }
 
 // execute carries out a call and returns its exit code.
-func execute(args []string, stdout, stderr io.Writer) int {
+func execute(inherited *process.Handover, args []string, stdout, stderr io.Writer) int {
 	c, err := parse(args, stdout, stderr)
+	c.inherited = inherited
 	if errors.Is(err, flag.ErrHelp) {
 		printUsage(stdout)
 		return exitOK
@@ -159,7 +163,13 @@ func (c *call) allowBuiltIn() error {
 }
 
 // load reads the configuration, and finds the directories that follow from it.
-func (c *call) load() (*daemon.Configuration, process.Dirs, error) {
+func (c *call) load() (*daemon.Configuration, process.Dirs, error) { return c.loadWith(parts()) }
+
+// skipSecret leaves secrets alone that are in files. Who only wants to know where
+// a daemon is need not be somebody who may read them.
+func skipSecret(string) ([]byte, error) { return nil, config.ErrSkip }
+
+func (c *call) loadWith(parts daemon.Parts) (*daemon.Configuration, process.Dirs, error) {
 	file, _, err := c.configFile()
 	if err != nil {
 		return nil, process.Dirs{}, err
@@ -167,7 +177,7 @@ func (c *call) load() (*daemon.Configuration, process.Dirs, error) {
 	if c.builtIn {
 		file = ""
 	}
-	configuration, err := daemon.LoadConfiguration(parts(), file, nil)
+	configuration, err := daemon.LoadConfiguration(parts, file, nil)
 	if err != nil {
 		return nil, process.Dirs{}, err
 	}
@@ -180,24 +190,29 @@ func (c *call) dirs(configuration *daemon.Configuration) (process.Dirs, error) {
 	if dirs.Run == "" {
 		dirs.Run = string(configuration.Daemon.RunDir)
 	}
-	return process.FindDirs(dirs)
+	dirs, err := process.FindDirs(dirs)
+	c.place = dirs.Run
+	return dirs, err
 }
 
 // locate finds the directories of a daemon that may be running, for commands
 // that must work whatever became of the configuration since it started.
 func (c *call) locate() (process.Dirs, error) {
-	_, dirs, err := c.load()
+	parts := parts()
+	parts.ReadSecret = skipSecret
+	_, dirs, err := c.loadWith(parts)
 	if err == nil {
 		return dirs, nil
 	}
 	runDir := c.runDir
 	if runDir == "" {
-		runDir = os.Getenv(parts().EnvPrefix() + "DAEMON_RUN_DIR")
+		runDir = os.Getenv(parts.EnvPrefix() + "DAEMON_RUN_DIR")
 	}
 	usual, dirsErr := process.FindDirs(process.Dirs{Name: name, Run: runDir})
 	if dirsErr != nil {
 		return usual, dirsErr
 	}
+	c.place = usual.Run
 	if runDir != "" || errors.Is(err, fs.ErrNotExist) {
 		return usual, nil
 	}
@@ -220,6 +235,8 @@ func exitCode(err error) int {
 		return exitNotReady
 	case errors.Is(err, process.ErrStillRunning):
 		return exitStillRunning
+	case errors.Is(err, errNotRunning):
+		return exitNotRunning
 	}
 	code := daemon.ExitCode(err)
 	if code == exitFailed && errors.Is(err, fs.ErrPermission) {

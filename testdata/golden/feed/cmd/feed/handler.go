@@ -2,14 +2,41 @@ package main
 
 import (
 	feed "example.com/feed"
+	"example.com/feed/internal/config"
 	"example.com/feed/internal/database"
 	"example.com/feed/internal/worker"
 )
 
-// newHandler makes the handler of this service; db is nil without a database.
-func newHandler(db *database.DB) worker.Handler {
-	if db == nil {
-		return feed.New(nil)
+// ownSettings are the sections of the configuration that are the handler's own.
+type ownSettings struct{ feed.Settings }
+
+// newSettings returns them with their defaults.
+func newSettings() config.Section { return &ownSettings{*feed.DefaultSettings()} }
+
+// Validate implements config.Section, with the method of feed.Settings if it
+// has one.
+func (s *ownSettings) Validate(f func(string, string)) {
+	if v, ok := any(&s.Settings).(interface{ Validate(func(string, string)) }); ok {
+		v.Validate(f)
 	}
-	return feed.New(db)
+}
+
+// newHandler makes the handler of this service; db is nil without a database.
+func newHandler(db *database.DB, section config.Section) (worker.Handler, error) {
+	s := &section.(*ownSettings).Settings
+	if db == nil {
+		return feed.New(nil, s)
+	}
+	return feed.New(db, s)
+}
+
+// handlerReload is the method Reload of a handler, nil if it has none.
+func handlerReload(h worker.Handler) func(section config.Section) error {
+	r, ok := h.(interface {
+		Reload(*feed.Settings) error
+	})
+	if !ok {
+		return nil
+	}
+	return func(section config.Section) error { return r.Reload(&section.(*ownSettings).Settings) }
 }

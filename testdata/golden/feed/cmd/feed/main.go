@@ -25,6 +25,7 @@ func main() {
 // run is the command that a person has given, or, in a process that such a
 // command has started, the service.
 func run() int {
+	process.NameProcess(name)
 	h, err := process.Inherit()
 	if err != nil {
 		printf(os.Stderr, "%s: %v\n", name, err)
@@ -33,20 +34,22 @@ func run() int {
 	if code, ok := h.ContinueDetach(); ok {
 		return code
 	}
-	if h.Stage != process.Command {
+	if h.Stage != process.Command && h.Stage != process.Delegated {
 		return serve(h)
 	}
-	return execute(os.Args[1:], os.Stdout, os.Stderr)
+	return execute(h, os.Args[1:], os.Stdout, os.Stderr)
 }
 
 // serve runs the service until it is told to stop.
 func serve(h *process.Handover) int {
 	signals := process.Notify(h.Stage == process.Foreground)
-	err := daemon.Run(parts(), h, signals)
+	p := parts()
+	p.LookupEnv = h.LookupEnv
+	err := daemon.Run(p, h, signals)
 	if err != nil && h.Stage == process.Foreground {
 		printf(os.Stderr, "%s: foreground: %v\n", name, err)
 	}
-	return daemon.ExitCode(err)
+	return exitCode(err)
 }
 
 // parts are what this service is put together from.
@@ -57,6 +60,8 @@ func parts() daemon.Parts {
 		Transports: wire.Transports,
 		Databases:  wire.Databases,
 		BuiltIn:    configs.Default,
+		Settings:   newSettings,
 		Handler:    newHandler,
+		Reload:     handlerReload,
 	}
 }

@@ -22,14 +22,22 @@ type result struct {
 	State      daemon.State `json:"state,omitempty"`
 	Generation int          `json:"generation,omitempty"`
 	Version    string       `json:"version"`
+	RunDir     string       `json:"run_dir,omitempty"`
 	Error      string       `json:"error,omitempty"`
 
+	Applied []string `json:"applied,omitempty"` // migrations, of the command migrate
+
 	Status *daemon.Status `json:"status,omitempty"` // of the command status
+
+	// Of the command deadletters.
+	Letters any            `json:"dead_letters,omitempty"` // a slice
+	Dropped *int           `json:"dropped,omitempty"`
+	Replay  *daemon.Replay `json:"replay,omitempty"`
 }
 
 // say prints the result of a command that did what was asked.
 func (c *call) say(r result) {
-	r.Name, r.Command, r.Version = name, c.command.name, version()
+	r.Name, r.Command, r.Version, r.RunDir = name, c.command.name, version(), c.place
 	if c.json {
 		c.printJSON(r)
 		return
@@ -56,7 +64,7 @@ func (c *call) fail(err error, code int) int {
 	}
 	if c.json {
 		c.printJSON(result{
-			Name: name, Command: c.command.name, Result: "failed", Version: version(),
+			Name: name, Command: c.command.name, Result: "failed", Version: version(), RunDir: c.place,
 			Error: strings.Join(lines, "\n"),
 		})
 		return code

@@ -28,22 +28,23 @@ func (c *call) status() (int, error) {
 		return exitUnknown, err
 	}
 	defer instance.Close()
-	if !instance.Running {
-		return c.sayDown(instance), nil
-	}
 	status, text := ask(dirs, instance)
+	if !instance.Running && status.State == "" {
+		return c.sayDown(dirs, instance), nil
+	}
 	c.say(result{
 		Result: text, PID: status.PID, State: status.State,
 		Generation: status.Generation, Status: status,
 	})
-	if *ready && status.State != daemon.Ready && status.State != daemon.Reloading {
+	if *ready && !status.IsReady() {
 		return exitNotReady, nil
 	}
 	return exitOK, nil
 }
 
 // ask has the daemon tell of itself, and puts it into words. Of one that does
-// not answer only the pid is known.
+// not answer only the pid is known. One that answers though its pidfile was
+// removed does run; other commands restore the file, this one only looks.
 func ask(dirs process.Dirs, instance *process.Instance) (*daemon.Status, string) {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 	defer cancel()
@@ -58,11 +59,14 @@ func ask(dirs process.Dirs, instance *process.Instance) (*daemon.Status, string)
 	return status, status.String() + ", but it does not answer"
 }
 
-func (c *call) sayDown(instance *process.Instance) int {
+func (c *call) sayDown(dirs process.Dirs, instance *process.Instance) int {
+	r, code := result{Result: "not running", State: daemon.Stopped}, exitStopped
 	if instance.Crashed {
-		c.say(result{Result: "dead, it did not end cleanly", State: daemon.Crashed})
-		return exitDead
+		r, code = result{Result: "dead, it did not end cleanly", State: daemon.Crashed}, exitDead
 	}
-	c.say(result{Result: "not running", State: daemon.Stopped})
-	return exitStopped
+	if why := dirs.WhyGivenUp(); why != "" {
+		r.Result += "; the watchdog has given up: " + why
+	}
+	c.say(r)
+	return code
 }

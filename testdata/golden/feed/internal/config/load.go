@@ -37,6 +37,10 @@ type Options struct {
 
 	// Text is the contents of the file, which is then not read; nil: read it.
 	Text []byte
+
+	// ReadSecret reads a file that holds a secret, up to a byte more than
+	// MaxSecret; nil is the function of that name. It may return ErrSkip.
+	ReadSecret func(path string) ([]byte, error)
 }
 
 // Load reads the file into the sections of the tables, lays the environment
@@ -48,6 +52,13 @@ type Options struct {
 // between its items. Other variables with the prefix are left alone. A Path
 // that is not empty is absolute afterwards: if it is relative, then to the
 // directory of the file.
+//
+// A Secret is also looked for in files. The value of the key "password" in
+// [database.mysql] is the first that there is of these: the variable
+// PREFIX_DATABASE_MYSQL_PASSWORD; the file that the key "password_file" of the
+// section names, or its variable; the file database.mysql.password in the
+// directory $CREDENTIALS_DIRECTORY; the value in the document. The line break
+// at the end of a file is dropped.
 //
 // The error is nil or of type Problems, with every problem. After an error the
 // contents of the sections are unspecified.
@@ -67,10 +78,13 @@ type loader struct {
 	tables  []*Table
 
 	keys     map[string]*key // by name
+	secrets  []secret
 	sections map[string]bool // every section that leads to a key
 
 	document  *document
 	variables map[string]string // by the name of a key: the variable that set it
+	files     map[string]string // by the name of a secret: the key that named its file
+	skipped   map[string]bool   // secrets that are not looked at
 	problems  Problems
 	failed    map[string]bool // sources that a problem was reported of
 }
@@ -79,6 +93,9 @@ func newLoader(file string, options Options, tables []*Table) *loader {
 	if options.LookupEnv == nil {
 		options.LookupEnv = os.LookupEnv
 	}
+	if options.ReadSecret == nil {
+		options.ReadSecret = ReadSecret
+	}
 	l := &loader{
 		file:      file,
 		options:   options,
@@ -86,17 +103,51 @@ func newLoader(file string, options Options, tables []*Table) *loader {
 		keys:      make(map[string]*key),
 		sections:  make(map[string]bool),
 		variables: make(map[string]string),
+		files:     make(map[string]string),
+		skipped:   make(map[string]bool),
 		failed:    make(map[string]bool),
 	}
 	for _, t := range tables {
 		t.Present = false
-		l.addSection(strings.Split(t.Name, "."))
-		for _, k := range keysOf(t) {
+		l.addSection(t.path())
+		keys := keysOf(t)
+		for _, k := range keys {
 			l.addSection(k.path[:len(k.path)-1])
 			l.keys[k.name] = k
 		}
+		l.addSecrets(keys)
 	}
+	l.checkOwn()
 	return l
+}
+
+// checkOwn reports what can't be in the table without a name: a key, because at
+// the end of a file it would belong to the last section there, and the section
+// of another table. The file has no say in it.
+func (l *loader) checkOwn() {
+	taken := make(map[string]bool)
+	for _, t := range l.tables {
+		if t.Name != "" {
+			taken[t.path()[0]] = true
+		}
+	}
+	for _, t := range l.tables {
+		if t.Name != "" {
+			continue
+		}
+		for _, k := range keysOf(t) {
+			name, reason := join(k.path[:1]), ""
+			switch {
+			case len(k.path) == 1:
+				reason = fmt.Sprintf("must be a section, so a struct in Go, is of the type %s", k.field.Type())
+			case taken[k.path[0]]:
+				reason = "is the name of a section that the service has already; call yours something else"
+			default:
+				continue
+			}
+			l.add(name, Problem{File: l.file, Key: name, Reason: reason})
+		}
+	}
 }
 
 func (l *loader) addSection(path []string) {
@@ -105,9 +156,12 @@ func (l *loader) addSection(path []string) {
 	}
 }
 
-// load does the work and collects the problems. Without a readable document it
-// ends early: what depends on it would only be noise.
+// load does the work and collects the problems. Without usable tables or a
+// readable document it ends early: what depends on them would only be noise.
 func (l *loader) load() {
+	if len(l.problems) > 0 {
+		return
+	}
 	text, err := l.text()
 	if err != nil {
 		l.problems = unreadable(l.file, err)
@@ -129,10 +183,11 @@ func (l *loader) load() {
 		l.set(k, tree)
 	}
 	for _, t := range l.tables {
-		_, isTable := lookup(tree, strings.Split(t.Name, ".")).(map[string]any)
+		_, isTable := lookup(tree, t.path()).(map[string]any)
 		t.Present = t.Present || isTable
 	}
 	l.resolvePaths()
+	l.readSecrets(tree)
 	l.validate()
 }
 
@@ -140,7 +195,7 @@ func (l *loader) load() {
 func (l *loader) text() ([]byte, error) {
 	text, err := l.options.Text, error(nil)
 	if text == nil {
-		text, err = read(l.file)
+		text, err = read(l.file, MaxFile)
 	}
 	if len(text) > MaxFile {
 		return nil, fmt.Errorf("is larger than %s", Size(MaxFile))
@@ -151,7 +206,7 @@ func (l *loader) text() ([]byte, error) {
 // Read returns the contents of a configuration file, for Options.Text. The error
 // is of type Problems.
 func Read(file string) ([]byte, error) {
-	text, err := read(file)
+	text, err := read(file, MaxFile)
 	if err != nil {
 		return nil, unreadable(file, err)
 	}
@@ -163,9 +218,9 @@ func unreadable(file string, err error) Problems {
 	return Problems{{File: file, Reason: reason(err), cause: err}}
 }
 
-// read returns the contents of the file, up to a byte more than MaxFile. It does not wait for a writer where the
-// file is a pipe.
-func read(file string) ([]byte, error) {
+// read returns the contents of the file, up to a byte more than limit. It does
+// not wait for a writer where the file is a pipe.
+func read(file string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -180,7 +235,7 @@ func read(file string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is not a regular file")
 	}
-	return io.ReadAll(io.LimitReader(f, MaxFile+1))
+	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 
 // reason returns the text of an error without the name of the file.
@@ -287,25 +342,28 @@ func (l *loader) resolvePaths() {
 // validate has the sections report what is out of range.
 func (l *loader) validate() {
 	for _, t := range l.tables {
-		if strings.Contains(t.Name, ".") && !t.Present {
+		if !t.inForce() {
 			continue
 		}
 		t.Section.Validate(func(key, reason string) {
-			name := t.Name
-			if key != "" {
-				name += "." + key
-			}
-			l.report(name, reason)
+			l.report(strings.Trim(t.Name+"."+key, "."), reason)
 		})
 	}
 }
 
 // report enters a problem with the key or section of the name, at the place
-// where the value comes from.
+// where the value comes from. A secret that is not looked at has none.
 func (l *loader) report(name, reason string) {
-	variable, ok := l.variables[name]
+	if l.skipped[name] {
+		return
+	}
+	source := name
+	if file, ok := l.files[name]; ok {
+		source = file
+	}
+	variable, ok := l.variables[source]
 	if !ok {
-		l.reportAt(l.place(name), name, reason)
+		l.reportAt(l.place(source), name, reason)
 		return
 	}
 	l.add(variable, Problem{File: "environment variable " + variable, Key: name, Reason: reason})

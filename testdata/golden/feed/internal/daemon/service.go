@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
 	"example.com/feed/internal/config"
 	"example.com/feed/internal/database"
+	"example.com/feed/internal/deadletters"
 	"example.com/feed/internal/logging"
 	"example.com/feed/internal/process"
 	"example.com/feed/internal/transport"
@@ -30,24 +32,43 @@ type service struct {
 	handover *process.Handover
 	signals  process.Signals
 	sockets  *process.Sockets
-	pidfile  *process.Pidfile // its lock is held until the process is gone
-	file     *process.ConfigFile
+	pidfile  *process.Pidfile // its lock is held until the process is gone; for the main loop only
+	control  *process.Control
+	notifier *process.Notifier
+	source   *source
 	teardown teardown
 	started  time.Time
-	reloads  chan reloadRequest
+	requests chan request
 	ready    chan struct{} // closed when ready
 	ended    chan struct{} // closed when it begins to end
 	failed   chan error    // a transport can't go on
+	stopping bool          // told to stop while it reloaded
+
+	db            *database.DB                        // nil: none
+	reloadHandler func(settings config.Section) error // nil: it takes no part
+	preparing     sync.Mutex                          // held while a reload is prepared, or given up
+	replaying     sync.Mutex                          // held while dead letters are tried again
+
+	// Of upgrades: the processes before this one that serve their last peers, and
+	// the one after it.
+	predecessors process.Children
+	upgrade      *upgrade           // under way; nil: none
+	successor    *process.Successor // has taken over
+
+	missesPidfile bool // and can't restore it
 
 	stopTaking context.CancelFunc // ends what serve began; nil before
 	serving    sync.WaitGroup
 
 	mu              sync.Mutex // guards what status shows
 	state           State
+	waitsFor        string // of a start, in words; "": nothing
 	generation      int
 	lastReloadError string
 	configuration   *Configuration
 	log             *logging.Log
+	health          *monitor // of the database; nil: there is none, or not yet
+	letters         *deadletters.Store
 	pool            *worker.Pool
 	transports      map[string]transport.Transport
 }
@@ -61,9 +82,9 @@ func Run(parts Parts, h *process.Handover, signals process.Signals) error {
 		handover: h,
 		signals:  signals,
 		sockets:  process.NewSockets(h),
-		file:     h.ConfigFile(),
+		source:   newSource(parts, h),
 		started:  time.Now(),
-		reloads:  make(chan reloadRequest),
+		requests: make(chan request),
 		ready:    make(chan struct{}),
 		ended:    make(chan struct{}),
 		failed:   make(chan error, 1),
@@ -72,14 +93,9 @@ func Run(parts Parts, h *process.Handover, signals process.Signals) error {
 	readiness := h.Readiness()
 	err := s.start()
 	if err == nil {
-		s.setState(Ready)
-		close(s.ready)
-		s.log.Logger().Info("ready", "pid", os.Getpid(), "version", parts.Version)
-		if err := s.releaseStderr(); err != nil {
-			s.log.Logger().Error("redirect standard error", "error", err)
-		}
-		// A starter that has gone has nobody waiting for the news.
-		_ = readiness.Ready()
+		err = s.announce(readiness)
+	}
+	if err == nil {
 		err = s.loop()
 	} else {
 		defer func() { _ = readiness.Failed(err, ExitCode(err)) }()
@@ -87,6 +103,9 @@ func Run(parts Parts, h *process.Handover, signals process.Signals) error {
 	s.setState(Draining)
 	close(s.ended)
 	s.end(err)
+	if s.successor != nil && h.StaysWhenReplaced(s.notifier) {
+		return h.StandIn(signals)
+	}
 	return err
 }
 
@@ -115,29 +134,117 @@ func (s *service) start() error {
 	}
 }
 
-// claim makes this process known as the daemon.
-func (s *service) claim() error {
+// claim makes sure of what this process is, and makes it known as the daemon; if
+// it is to take over from another one, that comes when it is ready.
+func (s *service) claim() (err error) {
 	s.pidfile = s.handover.Pidfile()
-	s.teardown.push("pidfile", func() error { return s.pidfile.Clear() })
-	if err := s.pidfile.Write(); err != nil {
+	s.teardown.push("pidfile", s.releasePidfile)
+	s.predecessors = s.handover.OpenPredecessors(s.pidfile)
+	if err := s.handover.Verify(); err != nil {
 		return err
 	}
-	if err := process.NameProcess(s.parts.Name); err != nil {
+	if s.notifier, err = s.handover.Notifier(); err != nil {
 		return err
 	}
-	control, err := s.handover.Control()
-	if err != nil {
+	if s.control, err = s.handover.Control(); err != nil {
 		return err
 	}
-	go control.Serve(s.answer)
-	s.teardown.push("control socket", control.Close)
+	s.teardown.push("control socket", s.control.Close)
+	if err := s.keepJobs(); err != nil {
+		return err
+	}
+	if s.handover.Upgraded {
+		return nil
+	}
+	go s.control.Serve(s.answer)
+	return s.pidfile.Write()
+}
+
+// keepJobs sees to it that what a job starts ends with the service.
+func (s *service) keepJobs() error {
+	release := func() {}
+	if s.handover.OwnsGroup() {
+		var err error
+		if release, err = process.KillGroupAtDeath(); err != nil {
+			return err
+		}
+	}
+	s.teardown.push("programs of jobs", func() error {
+		var others []int
+		if s.successor != nil {
+			others = append(others, s.successor.PID)
+		}
+		s.handover.EndChildren(jobGrace, others...)
+		release()
+		return nil
+	})
 	return nil
+}
+
+// jobGrace is the time that a program which a job has left behind has to end,
+// after TERM.
+const jobGrace = time.Second
+
+// releasePidfile says that nobody is the daemon any more, and that none has
+// crashed; unless another process is the daemon.
+func (s *service) releasePidfile() error {
+	select {
+	case <-s.ready:
+	default:
+		if s.handover.Upgraded {
+			return s.pidfile.Close()
+		}
+	}
+	if s.successor != nil {
+		return s.pidfile.Close()
+	}
+	return s.pidfile.Clear()
+}
+
+// announce makes the service, which serves already, known as ready.
+func (s *service) announce(readiness *process.Readiness) error {
+	if s.handover.Upgraded {
+		if err := s.pidfile.Write(); err != nil {
+			return err
+		}
+	}
+	s.setState(Ready)
+	close(s.ready)
+	s.log.Logger().Info("ready", "pid", os.Getpid(), "version", s.parts.Version)
+	if err := s.releaseStderr(); err != nil {
+		s.log.Logger().Error("redirect standard error", "error", err)
+	}
+	// A starter that has gone has nobody waiting for the news.
+	_ = readiness.Ready()
+	if s.handover.Upgraded {
+		go s.control.Serve(s.answer)
+	}
+	s.notifier.Ready(s.status().String())
+	go s.signOfLife()
+	return nil
+}
+
+// signOfLife tells the supervisor that the service lives, as often as it wants
+// to know, for as long as the pool gets on with its work: one that hangs is to be
+// restarted.
+func (s *service) signOfLife() {
+	if s.handover.Watchdog == 0 || s.notifier == nil {
+		return
+	}
+	for {
+		if s.pool.Stalled() {
+			s.log.Logger().Error("the workers are stalled, the watchdog is left without a sign of life")
+		} else {
+			s.notifier.Alive()
+		}
+		time.Sleep(s.handover.Watchdog / 3)
+	}
 }
 
 // build makes the log, the database, the pool and the transports, and begins to
 // serve.
 func (s *service) build(ctx context.Context) error {
-	c, err := s.readConfiguration()
+	c, err := s.source.read(offer{})
 	if err != nil {
 		return err
 	}
@@ -150,70 +257,87 @@ func (s *service) build(ctx context.Context) error {
 		return log.Close()
 	})
 	s.set(func() { s.configuration, s.log = c, log })
+	slog.SetDefault(log.Logger()) // for the handler
 	if _, warning, err := c.Daemon.identity(); err == nil && warning != "" {
 		log.Logger().Warn(warning)
 	}
 
-	var db *database.DB
-	if c.Database != nil {
-		if db, err = s.openDatabase(ctx, c); err != nil {
-			return fmt.Errorf("database.%s: %w", c.databaseName, err)
-		}
+	if err := s.openLetters(c); err != nil {
+		return err
 	}
-	pool := worker.New(s.parts.Handler(db), *c.Worker, log.Logger())
-	s.teardown.push("workers", func() error { pool.Close(); return nil })
-	s.set(func() { s.pool = pool })
-
-	transports, err := s.openTransports(c)
+	if c.Database != nil {
+		db, err := s.openAtStart(ctx, c)
+		if err != nil {
+			return err
+		}
+		s.teardown.push("database", db.Close)
+		s.monitorDatabase(db)
+	}
+	if err := s.startWorkers(c); err != nil {
+		return err
+	}
+	transports, err := s.openTransports(ctx, c)
 	s.set(func() { s.transports = transports })
 	if err != nil {
 		return err
 	}
-	s.sockets.Close()
+	for _, name := range s.sockets.Close() {
+		log.Logger().Warn("a socket that the supervisor passed is not used: no transport listens on its address, or has its name", "name", name)
+	}
 	s.serve()
-	s.set(func() { s.generation = 1 })
+	s.set(func() { s.generation = max(1, s.handover.Generation) })
 	return nil
 }
 
-// readConfiguration reads the configuration as it is in the file now.
-func (s *service) readConfiguration() (*Configuration, error) {
-	text, err := s.file.Read(config.MaxFile)
+// startWorkers makes the handler and the pool that hands messages to it.
+func (s *service) startWorkers(c *Configuration) error {
+	handler, err := s.makeHandler(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return LoadConfiguration(s.parts, s.handover.Config, text)
-}
-
-func (s *service) openDatabase(ctx context.Context, c *Configuration) (*database.DB, error) {
-	db, err := c.Database.Open(ctx, database.Env{
-		Name:     s.parts.Name,
-		Log:      s.log.Logger().With("database", c.databaseName),
-		StateDir: s.handover.Dirs.State,
-		Workers:  c.Worker.Count,
+	journal, err := s.openJournal(c)
+	if err != nil {
+		return err
+	}
+	pool := worker.New(handler, *c.Worker, worker.Options{
+		Log:         s.log.Logger(),
+		Classify:    s.classify,
+		DeadLetters: s.letters,
+		Attempts:    journal,
 	})
+	s.teardown.push("workers", func() error { pool.Close(); return nil })
+	s.set(func() { s.pool = pool })
+	return nil
+}
+
+// classify tells the workers what an error of the handler means, if it is one of
+// the database.
+func (s *service) classify(err error) worker.Class {
+	if s.db == nil {
+		return worker.Retry
+	}
+	switch s.db.Classify(err) {
+	case database.Permanent:
+		return worker.Permanent
+	case database.Unavailable:
+		s.health.unavailable()
+		return worker.Unavailable
+	}
+	return worker.Retry
+}
+
+// openJournal opens what tells the next process which messages this one ended
+// with; nil if no transport would deliver them again.
+func (s *service) openJournal(c *Configuration) (*worker.Journal, error) {
+	if !c.redelivers() {
+		return nil, nil
+	}
+	journal, err := worker.OpenJournal(filepath.Join(s.handover.Dirs.State, "attempts"))
 	if err != nil {
 		return nil, err
 	}
-	s.teardown.push("database", db.Close)
-	return db, nil
-}
-
-// openTransports makes every transport; on an error those that were made are in
-// the result as well, and in the teardown.
-func (s *service) openTransports(c *Configuration) (map[string]transport.Transport, error) {
-	transports := make(map[string]transport.Transport)
-	for name, section := range c.Transports {
-		t, err := section.New(transport.Env{
-			Log:    s.log.Logger().With("transport", name),
-			Listen: s.sockets.Listen,
-		})
-		if err != nil {
-			return transports, fmt.Errorf("transport.%s: %w", name, err)
-		}
-		s.teardown.push("transport "+name, t.Close)
-		transports[name] = t
-	}
-	return transports, nil
+	s.teardown.push("journal of attempts", journal.Close)
+	return journal, nil
 }
 
 // serve lets the transports take messages to the pool, until drain.
@@ -222,7 +346,7 @@ func (s *service) serve() {
 	s.stopTaking = stopTaking
 	for name, t := range s.transports {
 		s.serving.Go(func() {
-			if err := t.Serve(ctx, s.pool); err != nil {
+			if err := t.Serve(ctx, s.pool.For(name)); err != nil {
 				s.fail(fmt.Errorf("transport.%s: %w", name, err))
 			}
 		})
@@ -237,88 +361,67 @@ func (s *service) fail(err error) {
 	}
 }
 
-// drain stops taking messages and waits until the transports have got an answer
-// to everything that they took. At the deadline, or on a second signal to stop,
-// what is left is given back unhandled.
-func (s *service) drain() {
-	if s.stopTaking == nil {
-		return
-	}
-	timeout, cancel := context.WithTimeout(context.Background(), time.Duration(s.configuration.Daemon.StopTimeout))
-	defer cancel()
-	s.stopTaking()
-	served := make(chan struct{})
-	go func() {
-		// What rests until its next attempt has it now, or goes back.
-		_ = s.pool.Drain(timeout)
-		s.serving.Wait()
-		close(served)
-	}()
-	select {
-	case <-served:
-		return
-	case <-s.signals.Stop:
-		s.log.Logger().Warn("told to stop at once", "unfinished", s.unfinished())
-	case <-timeout.Done():
-		s.log.Logger().Warn("the time to drain is over", "unfinished", s.unfinished())
-	}
-	s.pool.Close()
-	// The transports give back what the pool has given up.
-	select {
-	case <-served:
-	case <-time.After(giveBack):
-	}
-}
-
-// giveBack is the time for the transports to tell their peers, after the
-// deadline, that messages were not handled.
-const giveBack = 200 * time.Millisecond
-
-func (s *service) unfinished() int {
-	stats := s.pool.Stats()
-	return stats.Queued + stats.InFlight
-}
-
-// end drains the service, then undoes what was built.
-func (s *service) end(cause error) {
-	log := slog.New(slog.DiscardHandler)
-	if s.log != nil {
-		log = s.log.Logger()
-	}
-	if cause != nil {
-		log.Error("stopping", "error", cause)
-	} else {
-		log.Info("stopping")
-	}
-	s.drain()
-	s.teardown.run(log)
-	s.sockets.Close()
-}
-
 // loop answers signals and requests until the service is to end.
 func (s *service) loop() error {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
 	for {
+		// While an upgrade is under way, what could change the service waits.
+		requests, reload, upgraded := s.requests, s.signals.Reload, chan upgradeResult(nil)
+		if s.upgrade != nil {
+			requests, reload, upgraded = nil, nil, s.upgrade.result
+		}
 		select {
 		case <-s.signals.Stop:
-			return nil
+			return s.cancelUpgrade()
 		case err := <-s.failed:
-			return err
+			return errors.Join(err, s.cancelUpgrade())
 		case <-s.signals.Reopen:
-			s.reopen()
-		case <-s.signals.Reload:
-			_ = s.reload(nil) // told of in the log
-		case request := <-s.reloads:
-			request.reply <- s.reload(request.text)
+			_ = s.reopen() // told of in the log
+		case <-reload:
+			_ = s.reload(offer{}) // likewise
+		case r := <-requests:
+			r.reply <- r.do()
+		case <-s.signals.Upgrade:
+			_ = s.beginUpgrade(s.program(), upgradeWait) // likewise
+		case result := <-upgraded:
+			if s.endUpgrade(result) {
+				return nil
+			}
+		case <-second.C:
+			s.keepHouse()
+		}
+		if s.stopping {
+			return nil
 		}
 	}
 }
 
-func (s *service) reopen() {
-	if err := s.log.Reopen(); err != nil {
-		s.log.Logger().Error("reopen the log", "error", err)
+// keepHouse is what there is to see to now and then.
+func (s *service) keepHouse() {
+	process.Reap()
+	if s.pidfile.InPlace() {
 		return
 	}
+	if err := s.pidfile.Restore(); err != nil {
+		if !s.missesPidfile {
+			s.log.Logger().Warn("the pidfile was removed, the next command of its owner restores it", "error", err)
+		}
+		s.missesPidfile = true
+		return
+	}
+	s.missesPidfile = false
+	s.log.Logger().Warn("the pidfile was removed, and is restored")
+}
+
+func (s *service) reopen() error {
+	s.signalPredecessors(syscall.SIGUSR1)
+	if err := s.log.Reopen(); err != nil {
+		s.log.Logger().Error("reopen the log", "error", err)
+		return fmt.Errorf("reopen the log: %w", err)
+	}
 	s.log.Logger().Info("log reopened")
+	return nil
 }
 
 // logFile is where to log to; "" is standard error.

@@ -4,9 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"example.com/feed/internal/process"
+	"example.com/feed/internal/transport"
 )
 
 // Launch is a service about to be started.
@@ -15,6 +21,10 @@ type Launch struct {
 	Configuration *Configuration
 	Dirs          process.Dirs
 	Warn          func(message string) // what the starter should know
+
+	// Inherited is what a supervisor passed to this process; Foreground hands it
+	// on. Nil stands for nothing.
+	Inherited *process.Handover
 }
 
 // ErrRunning means that another process is the daemon.
@@ -33,7 +43,7 @@ func (l *Launch) Start(ctx context.Context, wait time.Duration) (Started, error)
 	deadline, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for begin := time.Now(); ; {
-		h, err := l.prepare()
+		h, err := l.prepare(&process.Handover{})
 		if err == nil {
 			defer h.Close()
 			started, err := l.detach(ctx, h, wait-time.Since(begin))
@@ -59,26 +69,53 @@ func (l *Launch) Start(ctx context.Context, wait time.Duration) (Started, error)
 }
 
 // prepare does what takes the rights of the starter, and what can tell that
-// there is no point in starting: directories, the lock, the sockets. It returns
-// ErrRunning if another process holds the lock.
-func (l *Launch) prepare() (*process.Handover, error) {
+// there is no point in starting: directories, the lock, the sockets. It adds all
+// of it to h, which it closes on an error; that is ErrRunning if another process
+// holds the lock.
+func (l *Launch) prepare(h *process.Handover) (_ *process.Handover, err error) {
+	defer func() {
+		if err != nil {
+			h.Close()
+		}
+	}()
+	warnings, err := l.describe(h)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.bind(h); err != nil {
+		return nil, err
+	}
+	for _, warning := range warnings {
+		l.Warn(warning)
+	}
+	return h, nil
+}
+
+// describe fills h in with what the daemon is to be, and makes its directories.
+// The warnings are for the starter.
+func (l *Launch) describe(h *process.Handover) (warnings []string, err error) {
 	c := l.Configuration
-	id, warning, err := c.Daemon.identity()
+	id, userWarning, err := c.Daemon.identity()
+	if err != nil {
+		return nil, err
+	}
+	rights, rightsWarning, err := c.Daemon.rights(l.Dirs)
 	if err != nil {
 		return nil, err
 	}
 	if err := l.Dirs.Make(id); err != nil {
 		return nil, err
 	}
-	h := &process.Handover{Config: c.File, Dirs: l.Dirs, Umask: int(c.Daemon.Umask), User: id}
-	if err := l.bind(h); err != nil {
-		h.Close()
-		return nil, err
+	if h.Program, err = os.Executable(); err != nil {
+		return nil, fmt.Errorf("where this program is: %w", err)
 	}
-	if warning != "" {
-		l.Warn(warning)
+	h.Config, h.Dirs, h.Umask, h.User, h.Rights = c.File, l.Dirs, int(c.Daemon.Umask), id, rights
+	for _, warning := range []string{userWarning, rightsWarning} {
+		if warning != "" {
+			warnings = append(warnings, warning)
+		}
 	}
-	return h, nil
+	return warnings, nil
 }
 
 // bind takes the lock, which comes first, and the sockets.
@@ -91,6 +128,9 @@ func (l *Launch) bind(h *process.Handover) error {
 	if err == nil && !ok {
 		err = ErrRunning
 	}
+	if err == nil && offerPidfile(l.Dirs, pidfile) {
+		err = ErrRunning // somebody had removed its pidfile, and now it has this one
+	}
 	if err == nil {
 		err = pidfile.Clear()
 	}
@@ -99,71 +139,99 @@ func (l *Launch) bind(h *process.Handover) error {
 		return err
 	}
 	h.AddPidfile(pidfile)
-	if l.answers() {
-		return ErrRunning // somebody has removed its pidfile
-	}
 	if err := l.Dirs.UnmarkDown(); err != nil {
 		return err
 	}
 	if err := h.BindControl(); err != nil {
 		return err
 	}
-	if err := h.AddConfiguration(); err != nil {
+	if err := l.addFiles(h); err != nil {
 		return err
 	}
-	for _, t := range l.Configuration.Transports {
+	uid, gid := -1, -1
+	if h.User != nil {
+		uid, gid = h.User.UID, h.User.GID
+	}
+	for name, t := range l.Configuration.Transports {
 		for _, address := range t.Listens() {
-			if err := h.Bind(address.Network, address.Address); err != nil {
+			bound, err := h.Bind(name, address.Network, address.Address)
+			if err != nil {
 				return err
+			}
+			if owner, ok := t.(transport.OwningConfig); ok && bound != nil {
+				err := owner.Own(bound, uid, gid)
+				if errors.Is(err, syscall.EINVAL) && h.User != nil { // a namespace without that user
+					err = fmt.Errorf("for user %s: %w: %w", h.User, err, os.ErrPermission)
+				}
+				if err != nil {
+					return fmt.Errorf("transport.%s: %w", name, err)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// answers reports whether a daemon answers on the control socket.
-func (l *Launch) answers() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_, err := AskStatus(ctx, l.Dirs)
-	return err == nil
+// addFiles leaves what the daemon may not be able to open to it, open.
+func (l *Launch) addFiles(h *process.Handover) error {
+	if err := h.AddConfiguration(); err != nil {
+		return err
+	}
+	return h.AddSecrets(slices.Sorted(maps.Keys(l.Configuration.Secrets)))
 }
 
 // detach starts the daemon and makes sure that it runs, ready, or not at all.
 func (l *Launch) detach(ctx context.Context, h *process.Handover, wait time.Duration) (Started, error) {
-	pid, err := process.Detach(h, process.Environ(l.Parts.EnvPrefix(), h.User), wait)
+	pid, err := process.Detach(h, l.environ(h), wait)
 	if err == nil {
 		return Started{PID: pid}, nil
 	}
 	if errors.Is(err, process.ErrNotReady) {
+		err = l.withReasons(ctx, err)
 		const grace = time.Second
-		if _, endErr := process.End(ctx, l.Dirs.Pidfile(), grace, false, func() {}); endErr != nil {
+		if _, endErr := process.End(ctx, l.Dirs.Pidfile(), process.StopOptions{Timeout: grace}); endErr != nil {
 			err = errors.Join(err, fmt.Errorf("end it: %w", endErr))
 		}
 	}
 	// Whatever it died of, it did not crash at work: nothing is running.
-	return Started{}, errors.Join(err, h.ClearPidfile())
+	return Started{}, errors.Join(err, h.ClearPidfile(), l.Dirs.RemoveSocket())
 }
 
-// Foreground makes this process the daemon. It returns, with what to hand to
-// Run, unless the daemon is to run as another user: then this process goes on
-// as a clean copy of itself that inherits everything.
-func (l *Launch) Foreground() (*process.Handover, error) {
-	h, err := l.prepare()
+// withReasons adds to an error what a daemon that is not ready waits for, if it
+// knows.
+func (l *Launch) withReasons(ctx context.Context, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	status, askErr := AskStatus(ctx, l.Dirs)
+	if askErr != nil || len(status.NotReady) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, strings.Join(status.NotReady, ", "))
+}
+
+func (l *Launch) environ(h *process.Handover) []string {
+	return h.Environ(l.Parts.EnvPrefix(), l.Configuration.Daemon.Environment)
+}
+
+// Foreground makes this process the daemon: it goes on as a clean copy of
+// itself that inherits everything, and calls Run. It returns only if it fails.
+func (l *Launch) Foreground() error {
+	h := l.Inherited
+	if h == nil {
+		h = &process.Handover{}
+	}
+	h, err := l.prepare(h)
 	if errors.Is(err, ErrRunning) {
 		if instance, findErr := process.Find(l.Dirs.Pidfile()); findErr == nil && instance.PID > 0 {
 			instance.Close()
-			return nil, fmt.Errorf("%w (pid %d)", err, instance.PID)
+			return fmt.Errorf("%w (pid %d)", err, instance.PID)
 		}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if h.User != nil {
-		err := h.Exec(process.Environ(l.Parts.EnvPrefix(), h.User))
-		h.Close()
-		return nil, err
-	}
-	h.Stage = process.Foreground
-	return h, nil
+	err = h.Exec(process.Foreground, l.environ(h))
+	err = errors.Join(err, h.ClearPidfile(), l.Dirs.RemoveSocket())
+	h.Close()
+	return err
 }

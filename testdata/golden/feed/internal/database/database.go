@@ -5,8 +5,8 @@ package database
 
 import (
 	"context"
-	"database/sql"
 	"log/slog"
+	"time"
 
 	"example.com/feed/internal/config"
 )
@@ -16,10 +16,24 @@ import (
 type Config interface {
 	config.Section
 
-	// Open connects, creates the tables that are missing, and returns once a
-	// statement would succeed. The caller closes what it returns. An error says
-	// which file or server it is about.
+	// Open connects and returns once a statement would succeed; the tables are
+	// made by DB.Migrate. The caller closes what it returns. An error says which
+	// file or server it is about, never tells a password, and is an
+	// UnavailableError where another attempt makes sense: after a few seconds, of
+	// a server that says nothing. It ends early when ctx does, which has no
+	// meaning for what it has returned.
+	//
+	// A reload opens the database a second time, while the first is in use.
 	Open(ctx context.Context, env Env) (*DB, error)
+}
+
+// Remote is a Config of a database on a server, which may be away, and which not
+// every test can have.
+type Remote interface {
+	Config
+
+	// Remote does nothing: it is the mark of such a database.
+	Remote()
 }
 
 // Env is what the service gives to a database.
@@ -27,14 +41,11 @@ type Env struct {
 	Name     string // of the service; the name of a file or database by default
 	Log      *slog.Logger
 	StateDir string // absolute; where a database in a file lives by default
-	Workers  int    // how many goroutines will use the database at once
-}
+	Workers  int    // how many goroutines will use the database at once, see Options.Resize
 
-// DB is the pool of connections that all workers share.
-type DB struct {
-	*sql.DB
-
-	// Placeholder writes the n-th parameter of a statement, from 1, as the
-	// database wants it; nil for those that take the question mark.
-	Placeholder func(n int) string
+	// What a pool of connections to a server is bound by; a database in a file
+	// has its own rules.
+	Connections int           // most connections; 0: Workers + 2
+	MaxLifetime time.Duration // of a connection; 0: no end
+	MaxIdleTime time.Duration // after which a connection is closed; 0: never
 }

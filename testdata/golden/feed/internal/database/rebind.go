@@ -9,7 +9,8 @@ import "strings"
 // comments stay; an operator with a question mark has no place in such a
 // statement.
 func (db *DB) Rebind(query string) string {
-	if db.Placeholder == nil {
+	placeholder := db.current.Load().Placeholder
+	if placeholder == nil {
 		return query
 	}
 	var out strings.Builder
@@ -18,7 +19,7 @@ func (db *DB) Rebind(query string) string {
 		n := literal(rest)
 		if n == 0 && rest[0] == '?' {
 			parameters++
-			out.WriteString(db.Placeholder(parameters))
+			out.WriteString(placeholder(parameters))
 			rest = rest[1:]
 			continue
 		}

@@ -27,6 +27,12 @@ func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
 }
 
 func (h *handler) Handle(ctx context.Context, record slog.Record) error {
+	// Not in the output, which is called with locks of slog held.
+	h.log.roll()
+	return h.write(ctx, record)
+}
+
+func (h *handler) write(ctx context.Context, record slog.Record) error {
 	if h.log.json.Load() {
 		return h.json.Handle(ctx, record)
 	}

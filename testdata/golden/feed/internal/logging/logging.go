@@ -23,25 +23,34 @@ type Log struct {
 	json   atomic.Bool
 	logger *slog.Logger
 
+	day     atomic.Int64 // that the file is for, see dayOf; 0: it is for every day
+	retry   atomic.Int64 // Unix time in ns before which the file of a new day is not tried again
+	telling atomic.Bool  // those in onReopen are being called
+
 	change   sync.Mutex // held while the file changes; guards what follows
 	path     string     // "": standard error
+	daily    bool       // the file has the day in its name
+	failed   int64      // the last day whose file could not be opened
 	closed   bool
 	onReopen []func(*os.File)
 }
 
 // Open opens the log as the settings say: the file, to which it appends and
 // which it makes if need be, or standard error if file is "". Settings.File is
-// not looked at: the caller decides, who knows the default. A symbolic link in
-// the place of the file is an error.
+// not looked at: the caller decides, who knows the default. With Settings.Daily
+// the file is FILE-2006-01-02.EXT of FILE.EXT, another one each day. A symbolic
+// link in the place of the file is an error.
 func Open(settings Settings, file string) (*Log, error) {
 	if err := check(settings); err != nil {
 		return nil, err
 	}
-	to, err := openTarget(file)
+	day := today(settings, file)
+	to, err := openTarget(nameOn(day, file))
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{path: file}
+	l := &Log{path: file, daily: day != 0}
+	l.day.Store(day)
 	l.output.target = to
 	l.output.notice = l.notice
 	l.configure(settings)
@@ -65,11 +74,15 @@ func (l *Log) Reopen() error {
 	case l.path == "":
 		return nil
 	}
-	to, err := openTarget(l.path)
+	var day int64
+	if l.daily {
+		day = dayOf(time.Now())
+	}
+	to, err := openTarget(nameOn(day, l.path))
 	if err != nil {
 		return err
 	}
-	l.swap(to)
+	l.swap(to, day)
 	return nil
 }
 
@@ -85,10 +98,11 @@ func (l *Log) Prepare(settings Settings, file string) (commit, abort func(), err
 	if l.closed {
 		return nil, nil, os.ErrClosed
 	}
-	if file == l.path {
+	day := today(settings, file)
+	if file == l.path && (day != 0) == l.daily {
 		return func() { l.configure(settings) }, func() {}, nil
 	}
-	to, err := openTarget(file)
+	to, err := openTarget(nameOn(day, file))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -96,15 +110,15 @@ func (l *Log) Prepare(settings Settings, file string) (commit, abort func(), err
 		l.change.Lock()
 		defer l.change.Unlock()
 		l.configure(settings)
-		l.path = file
-		l.swap(to)
+		l.path, l.daily = file, day != 0
+		l.swap(to, day)
 	}
 	return commit, func() { _ = to.close() }, nil
 }
 
 // File returns the current file, or nil for standard error and after Close. It
 // belongs to the log and is closed by the next Reopen, commit of a Prepare, or
-// Close; who wants to follow these calls OnReopen.
+// Close, and at the end of its day; who wants to follow these calls OnReopen.
 func (l *Log) File() *os.File {
 	l.change.Lock()
 	defer l.change.Unlock()
@@ -137,16 +151,19 @@ func (l *Log) Close() error {
 	return l.output.close()
 }
 
-// swap changes to another target; l.change is held.
-func (l *Log) swap(to *target) {
+// swap changes to another target, for a day or for every day; l.change is held.
+func (l *Log) swap(to *target, day int64) {
 	if l.closed {
 		_ = to.close()
 		return
 	}
+	l.day.Store(day)
 	old := l.output.swap(to)
+	l.telling.Store(true)
 	for _, f := range l.onReopen {
 		f(to.file)
 	}
+	l.telling.Store(false)
 	_ = old.close()
 }
 
@@ -171,6 +188,6 @@ func (l *Log) notice(dropped int64) []byte {
 	var line bytes.Buffer
 	record := slog.NewRecord(time.Now(), slog.LevelWarn, "lines of the log could not be written", 0)
 	record.AddAttrs(slog.Int64("dropped", dropped))
-	_ = l.newHandler(&line).Handle(context.Background(), record)
+	_ = l.newHandler(&line).write(context.Background(), record)
 	return line.Bytes()
 }

@@ -428,7 +428,7 @@ func TestReaderStalls(t *testing.T) {
 	l, _ := open(t, *Default())
 	to := newTarget(writer, int(writer.Fd()))
 	to.patience = time.Millisecond
-	l.swap(to)
+	l.swap(to, 0)
 	for number := range total {
 		l.Logger().Info("line", "number", number)
 	}
@@ -468,7 +468,7 @@ func TestLongLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, _ := open(t, *Default())
-	l.swap(newTarget(writer, int(writer.Fd())))
+	l.swap(newTarget(writer, int(writer.Fd())), 0)
 	long := strings.Repeat("x", 1<<20)
 	arrived := make(chan int)
 	go func() {

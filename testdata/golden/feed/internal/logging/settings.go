@@ -12,6 +12,7 @@ type Settings struct {
 	Level  string      `toml:"level"`  // the least that is logged: debug, info, warn or error
 	Format string      `toml:"format"` // text or json
 	File   config.Path `toml:"file"`   // empty: where the caller logs to by default
+	Daily  bool        `toml:"daily"`  // a file a day, named after File; not for standard error
 }
 
 // Default returns the section with its defaults.

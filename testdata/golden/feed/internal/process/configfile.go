@@ -39,6 +39,19 @@ func (h *Handover) ConfigFile() *ConfigFile {
 	return &ConfigFile{path: h.Config, file: h.Take(fdConfiguration)}
 }
 
+// handOn gives the open file, if there is one, to the process that h describes.
+func (c *ConfigFile) handOn(h *Handover) error {
+	if c.file == nil {
+		return nil
+	}
+	file, err := duplicateFile(c.file)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	h.Add(fdConfiguration, file)
+	return nil
+}
+
 // Read returns what the file holds, up to a byte more than limit. It returns nil
 // if the file can be opened by its path, or there is none: then that is the way
 // to read it. The error is an fs.ErrPermission if the file at the path is

@@ -23,10 +23,27 @@ type ControlRequest struct {
 	// Configuration is the text of the configuration file, of the command
 	// reload; the daemon may not be able to read what its owner can.
 	Configuration []byte `json:"configuration,omitempty"`
+
+	// Secrets are what the files hold that the configuration has secrets from,
+	// by path, for the same reason.
+	Secrets map[string][]byte `json:"secrets,omitempty"`
+
+	// Program is the path of the executable file to upgrade to.
+	Program string `json:"program,omitempty"`
+
+	// IDs are those of dead letters to try again; none: all.
+	IDs []string `json:"ids,omitempty"`
+
+	// Wait bounds how long the daemon may take; 0: as long as the asker stays.
+	Wait time.Duration `json:"wait,omitempty"`
+
+	// File is an open file that goes with the request, or nil: what the daemon
+	// could not open. Who gets a request closes it.
+	File *os.File `json:"-"`
 }
 
 // maxRequest is the size in bytes of the largest request.
-const maxRequest = 1 << 20
+const maxRequest = 4 << 20
 
 // controlTimeout bounds how long a peer may take to say what it wants, and to
 // read the answer.
@@ -54,7 +71,7 @@ func (h *Handover) BindControl() error {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	file, err := listener.File()
+	file, err := duplicateSocket(listener)
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
@@ -109,10 +126,13 @@ func (c *Control) serve(conn *net.UnixConn, answer func(context.Context, Control
 		return
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(controlTimeout))
+	input := &rightsReader{conn: conn}
+	defer func() { input.close() }()
 	var request ControlRequest
-	if err := json.NewDecoder(io.LimitReader(conn, maxRequest)).Decode(&request); err != nil {
+	if err := json.NewDecoder(io.LimitReader(input, maxRequest)).Decode(&request); err != nil {
 		return
 	}
+	request.File = input.take()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_ = conn.SetReadDeadline(time.Time{})
@@ -139,12 +159,29 @@ func (c *Control) admits(conn *net.UnixConn) bool {
 	return uid == 0 || uid == c.owner || uid == os.Geteuid()
 }
 
+// handOn gives the socket to the process that h describes.
+func (c *Control) handOn(h *Handover) error {
+	file, err := duplicateSocket(c.listener)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	h.Add(fdControl, file)
+	return nil
+}
+
+// Retire leaves further requests to the process that took over. What is being
+// answered goes on.
+func (c *Control) Retire() error { return c.listener.Close() }
+
 // Close stops listening and waits for the answers that are being given. It
 // leaves the socket in the run directory, which may belong to another user; the
 // next start replaces it.
 func (c *Control) Close() error {
 	err := c.listener.Close()
 	c.open.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // retired
+	}
 	return err
 }
 
@@ -166,7 +203,7 @@ func Ask(ctx context.Context, dirs Dirs, request ControlRequest, reply any) erro
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := json.NewEncoder(conn).Encode(request); err != nil {
+	if err := send(conn.(*net.UnixConn), request); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	if err := json.NewDecoder(conn).Decode(reply); err != nil {
@@ -176,6 +213,64 @@ func Ask(ctx context.Context, dirs Dirs, request ControlRequest, reply any) erro
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	return nil
+}
+
+// send sends a request, with its file.
+func send(conn *net.UnixConn, request ControlRequest) error {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	var rights []byte
+	if request.File != nil {
+		rights = syscall.UnixRights(int(request.File.Fd()))
+	}
+	n, _, err := conn.WriteMsgUnix(text, rights, nil)
+	if err == nil && n < len(text) {
+		_, err = conn.Write(text[n:])
+	}
+	return err
+}
+
+// rightsReader reads from a unix socket, and keeps the descriptor of a file that
+// comes with the bytes (unix(7), SCM_RIGHTS).
+type rightsReader struct {
+	conn *net.UnixConn
+	file *os.File
+}
+
+func (r *rightsReader) Read(p []byte) (int, error) {
+	rights := make([]byte, syscall.CmsgSpace(4)) // for one descriptor; the kernel closes more
+	n, size, _, _, err := r.conn.ReadMsgUnix(p, rights)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	messages, parseErr := syscall.ParseSocketControlMessage(rights[:max(size, 0)])
+	if parseErr != nil {
+		return n, err
+	}
+	for _, message := range messages {
+		fds, _ := syscall.ParseUnixRights(&message)
+		for _, fd := range fds {
+			r.close()
+			syscall.CloseOnExec(fd)
+			r.file = os.NewFile(uintptr(fd), "of a request")
+		}
+	}
+	return n, err
+}
+
+// take returns the file, which is the caller's then.
+func (r *rightsReader) take() *os.File {
+	file := r.file
+	r.file = nil
+	return file
+}
+
+func (r *rightsReader) close() {
+	if r.file != nil {
+		_ = r.file.Close()
+	}
 }
 
 // maxSocketPath is what fits into sockaddr_un on every system.

@@ -25,9 +25,22 @@ func (d Dirs) Pidfile() string { return filepath.Join(d.Run, d.Name+".pid") }
 // Socket is the control socket, NAME.sock in the run directory.
 func (d Dirs) Socket() string { return filepath.Join(d.Run, d.Name+".sock") }
 
+// RemoveSocket removes the control socket, for who holds the lock of the pidfile.
+func (d Dirs) RemoveSocket() error {
+	err := os.Remove(d.Socket())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // Down is the mark of an admin who wants the service to stay down, NAME.down in
 // the run directory.
 func (d Dirs) Down() string { return filepath.Join(d.Run, d.Name+".down") }
+
+// GaveUp is the note of a watchdog that has given up to start the service again,
+// NAME.gaveup in the run directory: a line with the time and the reason.
+func (d Dirs) GaveUp() string { return filepath.Join(d.Run, d.Name+".gaveup") }
 
 // LogFile is where the log goes unless the configuration says otherwise.
 func (d Dirs) LogFile() string { return filepath.Join(d.Log, d.Name+".log") }

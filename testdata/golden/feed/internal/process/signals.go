@@ -10,9 +10,10 @@ import (
 // Signals are the requests that reach the daemon as signals. Repeated ones that
 // wait for the same answer are one.
 type Signals struct {
-	Stop   <-chan os.Signal // TERM; in the foreground also INT. A second one: at once
-	Reload <-chan os.Signal // HUP
-	Reopen <-chan os.Signal // USR1
+	Stop    <-chan os.Signal // TERM; in the foreground also INT. A second one: at once
+	Reload  <-chan os.Signal // HUP
+	Reopen  <-chan os.Signal // USR1
+	Upgrade <-chan os.Signal // USR2
 }
 
 // Notify takes over the signals of this process. It must stand before anything
@@ -26,20 +27,22 @@ func Notify(foreground bool) Signals {
 	stop := make(chan os.Signal, 2)
 	reload := make(chan os.Signal, 1)
 	reopen := make(chan os.Signal, 1)
+	upgrade := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	signal.Notify(reload, syscall.SIGHUP)
 	signal.Notify(reopen, syscall.SIGUSR1)
+	signal.Notify(upgrade, syscall.SIGUSR2)
 	// These are taken and dropped, not ignored: what is ignored stays so in every
 	// program that a job starts. A closed pipe behind the log must not end the
-	// service, nor a terminal suspend it, nor a USR2, which asks for nothing yet.
+	// service, nor a terminal suspend it.
 	dropped := make(chan os.Signal, 1)
-	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGTSTP, syscall.SIGUSR2)
+	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGTSTP)
 	if foreground {
 		signal.Notify(stop, syscall.SIGINT)
 	} else {
 		signal.Notify(dropped, syscall.SIGINT)
 	}
-	return Signals{Stop: stop, Reload: reload, Reopen: reopen}
+	return Signals{Stop: stop, Reload: reload, Reopen: reopen, Upgrade: upgrade}
 }
 
 // IgnoreEarly has a request that comes too early do nothing instead of ending

@@ -1,7 +1,7 @@
 package process
 
-// What Linux gives for identity and isolation: OFD locks, pidfds, /proc,
-// close_range, no_new_privs.
+// What Linux gives to tell processes and descriptors from each other: OFD locks,
+// pidfds, /proc, close_range. See rights_linux.go for what a process may do.
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,36 +69,65 @@ func openHolder(pid int, file *os.File) (*Process, error) {
 	return p, nil
 }
 
-// searchHolder looks through all processes for the one that holds the lock on
-// file; nil if there is none, or several, as while a daemon is being started.
-func searchHolder(file *os.File) (*Process, error) {
+// searchHolders looks through all processes for those that hold the lock on
+// file. There are several while a daemon is being started, or upgraded.
+func searchHolders(file *os.File) ([]*Process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
 	}
-	var found *Process
+	var holders []*Process
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
 			continue
 		}
-		p, err := openHolder(pid, file)
-		if err != nil {
-			continue // another user's, or gone: not provable
+		// Another user's, or gone: not provable.
+		if p, err := openHolder(pid, file); err == nil {
+			holders = append(holders, p)
 		}
-		if found != nil {
-			found.Close()
-			p.Close()
-			return nil, nil
-		}
-		found = p
 	}
-	return found, nil
+	return holders, nil
 }
 
 // holdsLock reports whether one of the descriptors of the process pid is the
 // same file as ours and carries a lock (proc(5), /proc/PID/fdinfo).
-func holdsLock(pid int, file *os.File) (bool, error) {
+func holdsLock(pid int, file *os.File) (holds bool, err error) {
+	holds, err = showsLock(pid, file)
+	if !errors.Is(err, fs.ErrPermission) || os.Geteuid() != 0 {
+		return holds, err
+	}
+	// Root may look at a process of another user only with CAP_SYS_PTRACE, which
+	// it lacks in most containers; that user may.
+	if asErr := asOwnerOf(pid, func() { holds, err = showsLock(pid, file) }); asErr != nil {
+		return false, err
+	}
+	return holds, err
+}
+
+// asOwnerOf has the thread look at files as the user of the process pid while do
+// runs (setfsuid(2)).
+func asOwnerOf(pid int, do func()) error {
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if _, err := unix.SetfsgidRetGid(int(owner.Gid)); err != nil {
+		return err
+	}
+	defer func() { _, _ = unix.SetfsgidRetGid(os.Getegid()) }()
+	if _, err := unix.SetfsuidRetUid(int(owner.Uid)); err != nil {
+		return err
+	}
+	defer func() { _, _ = unix.SetfsuidRetUid(os.Geteuid()) }()
+	do()
+	return nil
+}
+
+func showsLock(pid int, file *os.File) (bool, error) {
 	ours, err := file.Stat()
 	if err != nil {
 		return false, err
@@ -112,6 +142,9 @@ func holdsLock(pid int, file *os.File) (bool, error) {
 	}
 	for _, fd := range fds {
 		theirs, err := os.Stat(filepath.Join(dir, "fd", fd.Name()))
+		if errors.Is(err, fs.ErrPermission) {
+			return false, fmt.Errorf("process %d: %w", pid, err)
+		}
 		if err != nil || !os.SameFile(ours, theirs) {
 			continue
 		}
@@ -183,28 +216,35 @@ func clearSignalMask() (restore func(), err error) {
 	return func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }, nil
 }
 
-// limitRights makes what this process starts unable to gain rights by
-// executing a set-uid program, or to leave its memory in a core file. The
-// thread stays locked: no_new_privs is a property of the thread that forks.
-func limitRights() error {
-	runtime.LockOSThread()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("set no_new_privs: %w", err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("limit core files: %w", err)
-	}
-	return nil
-}
-
 // program is the path of the running program: the image itself, also when the
 // user that the daemon becomes may not search its folder.
-func program() (string, error) { return "/proc/self/exe", nil }
+func program() string { return "/proc/self/exe" }
 
 // NameProcess shows name in ps and pgrep: an image run by its descriptor would
-// be called exe.
-func NameProcess(name string) error {
-	return os.WriteFile("/proc/self/comm", []byte(name), 0)
+// be called exe. The main goroutine calls it first of all, while it still is on
+// the main thread, whose name it is.
+func NameProcess(name string) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if text, err := unix.BytePtrFromString(name); err == nil && unix.Gettid() == unix.Getpid() {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(text)), 0, 0, 0)
+	}
+}
+
+// memoryFile is a file that has no name and takes no disk.
+func memoryFile(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a file in memory: %w", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// monotonic is the time of CLOCK_MONOTONIC, which no setting of a clock changes.
+func monotonic() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // can't fail: the clock exists
+	return time.Duration(now.Nano())
 }
 
 // duplicate makes to another descriptor of the open file from, which reaches the

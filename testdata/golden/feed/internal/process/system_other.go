@@ -52,7 +52,11 @@ func openHolder(pid int, file *os.File) (*Process, error) {
 	return p, nil
 }
 
-func searchHolder(*os.File) (*Process, error) { return nil, nil }
+func holdsLock(int, *os.File) (bool, error) { return true, nil }
+
+func searchHolders(*os.File) ([]*Process, error) { return nil, nil }
+
+func (p *Process) ended(time.Duration) bool { return p.gone() }
 
 // Signal sends signals, in order. It is no error if the process has ended.
 func (p *Process) Signal(signals ...syscall.Signal) error {
@@ -95,17 +99,30 @@ func closeOnExecFrom(first int) error {
 
 func clearSignalMask() (restore func(), err error) { return func() {}, nil }
 
-func limitRights() error {
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("limit core files: %w", err)
+func program() string {
+	path, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
 	}
-	return nil
+	return path
 }
 
-func program() (string, error) { return os.Executable() }
-
 // NameProcess does nothing here: the program runs under its own path.
-func NameProcess(string) error { return nil }
+func NameProcess(string) {}
+
+// memoryFile is a file that has no name any more.
+func memoryFile(name string) (*os.File, error) {
+	file, err := os.CreateTemp("", name+"-*")
+	if err != nil {
+		return nil, err
+	}
+	return file, os.Remove(file.Name())
+}
+
+var begun = time.Now()
+
+// monotonic is a time that no setting of a clock changes.
+func monotonic() time.Duration { return time.Since(begun) }
 
 func duplicate(from, to int) error { return unix.Dup2(from, to) }
 

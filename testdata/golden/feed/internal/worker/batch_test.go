@@ -60,6 +60,46 @@ func TestBatchesGrow(t *testing.T) {
 	})
 }
 
+// A worker lets others come before it begins a batch only where messages have
+// come from several at a time: one Submit of many is no company.
+func TestCompanyOfBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		let := make(chan struct{})
+		p := start(t, batches(&r, let), nil)
+		defer p.Close()
+		company := func() int {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.company
+		}
+		submit(t, p, numbered(20)...)
+		synctest.Wait()
+		if n := company(); n != 0 {
+			t.Errorf("after one Submit of many: %d", n)
+		}
+		for range 2 {
+			submit(t, p, numbered(1)...) // while that batch is with the handler
+		}
+		let <- struct{}{}
+		synctest.Wait()
+		if n := company(); n != sociable {
+			t.Errorf("after two at a time: %d, want %d", n, sociable)
+		}
+		let <- struct{}{}
+		synctest.Wait()
+		for n := sociable - 1; n >= 0; n-- {
+			submit(t, p, numbered(1)...)
+			synctest.Wait()
+			if got := company(); got != n {
+				t.Errorf("after one alone: %d, want %d", got, n)
+			}
+			let <- struct{}{}
+			synctest.Wait()
+		}
+	})
+}
+
 // A worker that has been busy with something else does not start a second batch
 // either.
 func TestBatchesGrowBesideRetries(t *testing.T) {
@@ -290,4 +330,23 @@ func TestBatchesUnderLoad(t *testing.T) {
 	if most != 1 {
 		t.Errorf("%d batches at once, want 1", most)
 	}
+}
+
+// A batch is no larger than it may be, unless a single message is.
+func TestBatchBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		let := make(chan struct{})
+		p := start(t, batches(&r, let), func(s *Settings) { s.Count, s.BatchBytes = 1, 10 })
+		defer p.Close()
+		ms := messages("first", "1234", "5678", "90", "x", strings.Repeat("y", 20), "1234567890", "z")
+		submit(t, p, ms[0])
+		synctest.Wait()
+		submit(t, p, ms[1:]...)
+		close(let)
+		expect(t, "TRUE", ms...)
+		if want := "1 3 1 1 1 1"; r.String() != want {
+			t.Errorf("batches of %s, want %s", &r, want)
+		}
+	})
 }

@@ -9,21 +9,30 @@ import (
 	"example.com/feed/internal/config"
 )
 
-// Settings is the section [worker]. All of it can change while the pool runs.
+// Settings is the section [worker]. What does not say otherwise can change while
+// the pool runs.
 type Settings struct {
 	// Count is how many workers there are: how many messages, or batches, are
 	// with the handler at once.
 	Count int `toml:"count"`
 
 	// Queue is how many messages may wait, those included that wait for their
-	// next attempt. Beyond it the transports are held back.
+	// next attempt or for one with the same key. Beyond it the transports are
+	// held back.
 	Queue int `toml:"queue"`
 
-	// Batch is the most messages that a BatchHandler gets at once.
-	Batch int `toml:"batch"`
+	// QueueBytes is how large all messages in the pool may be together, those
+	// included that are with the handler. Beyond it the transports are held back.
+	QueueBytes config.Size `toml:"queue_bytes"`
+
+	// Batch is the most messages that a BatchHandler gets at once, and BatchBytes
+	// how large they may be together. A larger message comes alone.
+	Batch      int         `toml:"batch"`
+	BatchBytes config.Size `toml:"batch_bytes"`
 
 	// Attempts is how often a message is handed to the handler before it has
-	// failed for good. An attempt as part of a batch does not count.
+	// failed for good. An attempt as part of a batch does not count, nor does one
+	// for which something is unavailable.
 	Attempts int `toml:"attempts"`
 
 	// Timeout is how long an attempt may take until its context ends.
@@ -31,9 +40,14 @@ type Settings struct {
 
 	// Backoff bounds the pause after the first failed attempt. The bound
 	// doubles with each further one, up to BackoffMax; the pause is a random
-	// part of it.
+	// part of it. So are the pauses of the whole pool while something is
+	// unavailable.
 	Backoff    config.Duration `toml:"backoff"`
 	BackoffMax config.Duration `toml:"backoff_max"`
+
+	// OrderedBy is the kind of key that keeps messages in order, see
+	// transport.Keyed; "": none. A pool keeps that which it was made with.
+	OrderedBy string `toml:"ordered_by" reload:"restart"`
 }
 
 // maxBatch leaves a handler room in one statement: SQLite takes 32766
@@ -51,7 +65,9 @@ func Default() *Settings {
 	return &Settings{
 		Count:      16,
 		Queue:      1024,
+		QueueBytes: 8 << 20,
 		Batch:      256,
+		BatchBytes: 1 << 20,
 		Attempts:   3,
 		Timeout:    config.Duration(30 * time.Second),
 		Backoff:    config.Duration(100 * time.Millisecond),
@@ -72,6 +88,12 @@ func (s *Settings) Validate(report func(key, reason string)) {
 	inRange("count", s.Count, 1, 10000)
 	inRange("queue", s.Queue, 1, 1<<24)
 	inRange("batch", s.Batch, 1, maxBatch)
+	if s.QueueBytes < 1 {
+		report("queue_bytes", "must be more than 0B")
+	}
+	if s.BatchBytes < 1 || s.BatchBytes > s.QueueBytes {
+		report("batch_bytes", fmt.Sprintf("must be more than 0B, and at most queue_bytes, %s, is %s", s.QueueBytes, s.BatchBytes))
+	}
 	inRange("attempts", s.Attempts, 1, 1000)
 	if s.Timeout <= 0 {
 		report("timeout", fmt.Sprintf("must be more than 0s, is %s", s.Timeout))

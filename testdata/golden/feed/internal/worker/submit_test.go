@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -181,4 +182,36 @@ func TestEmptyMessage(t *testing.T) {
 	m := &message{over: make(chan struct{})}
 	submit(t, p, m)
 	expect(t, "false 0", m)
+}
+
+// pitfall 66: large messages hold the transport back although there are few, also
+// when all of them are with the handler; one that is larger than all the room
+// there is comes in alone.
+func TestBackPressureByBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		let := make(chan struct{})
+		p := start(t, gate(let), func(s *Settings) { s.Count, s.QueueBytes, s.BatchBytes = 4, 100, 100 })
+		defer p.Close()
+		ms := messages(strings.Repeat("a", 50), strings.Repeat("b", 50), "c", strings.Repeat("d", 200), "e")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			submit(t, p, ms...)
+		}()
+		for settled, inFlight := range []int{2, 2, 1, 1, 1} {
+			synctest.Wait()
+			if s := p.Stats(); s.Queued != 0 || s.InFlight != inFlight || s.Done != uint64(settled) {
+				t.Errorf("after %d: %+v", settled, s)
+			}
+			let <- struct{}{}
+		}
+		<-done
+		for _, m := range ms {
+			expect(t, "TRUE", m)
+		}
+		synctest.Wait()
+		if p.bytes != 0 {
+			t.Errorf("%d bytes are left in an empty pool", p.bytes)
+		}
+	})
 }

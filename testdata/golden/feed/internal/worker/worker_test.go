@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,14 +120,27 @@ type permanent struct{}
 func (permanent) Error() string   { return "never" }
 func (permanent) Permanent() bool { return true }
 
+type unavailable struct{}
+
+func (unavailable) Error() string     { return "away" }
+func (unavailable) Unavailable() bool { return true }
+
 // start starts a pool with the default settings, changed.
 func start(t *testing.T, handler Handler, change func(s *Settings)) *Pool {
+	t.Helper()
+	return startWith(t, Options{}, handler, change)
+}
+
+func startWith(t *testing.T, options Options, handler Handler, change func(s *Settings)) *Pool {
 	t.Helper()
 	s := *Default()
 	if change != nil {
 		change(&s)
 	}
-	p := New(handler, s, slog.New(slog.DiscardHandler))
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	p := New(handler, s, options)
 	t.Cleanup(p.Close)
 	return p
 }
@@ -168,6 +182,8 @@ func TestSettings(t *testing.T) {
 	want := `count must be at least 1, is 0
 queue must be at least 1, is 0
 batch must be at most 10000, is 10001
+queue_bytes must be more than 0B
+batch_bytes must be more than 0B, and at most queue_bytes, 0B, is 0B
 attempts must be at least 1, is 0
 timeout must be more than 0s, is 0s
 backoff must be more than 0s, is 0s
@@ -193,16 +209,44 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// What is put back, by several in any order, comes out in the order of places.
+func TestPutBack(t *testing.T) {
+	for range 200 {
+		var r ring
+		base := ^uint32(19) // the places begin again at 0
+		var taken [][]job
+		for i := range uint32(40) {
+			r.push(job{place: base + i})
+		}
+		for r.len > 10 {
+			var jobs []job
+			for range 1 + rand.IntN(min(7, r.len)) {
+				jobs = append(jobs, r.pop())
+			}
+			taken = append(taken, jobs)
+		}
+		for _, i := range rand.Perm(len(taken)) {
+			r.putBack(taken[i])
+		}
+		r.putBack(nil)
+		for i := range uint32(40) {
+			if got := r.pop().place; got != base+i {
+				t.Fatalf("popped %d, want %d", got, base+i)
+			}
+		}
+	}
+}
+
 func TestRing(t *testing.T) {
 	var r ring
 	var want []int
 	for i := range 10000 {
 		// Mostly growing, then mostly shrinking.
 		if grow := i%7 < 4; grow == (i < 5000) {
-			r.push(job{failed: i})
+			r.push(job{place: uint32(i)})
 			want = append(want, i)
 		} else if len(want) > 0 {
-			if got := r.pop().failed; got != want[0] {
+			if got := int(r.pop().place); got != want[0] {
 				t.Fatalf("step %d: popped %d, want %d", i, got, want[0])
 			}
 			want = want[1:]

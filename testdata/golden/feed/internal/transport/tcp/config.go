@@ -8,54 +8,41 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"example.com/feed/internal/config"
 	"example.com/feed/internal/transport"
+	"example.com/feed/internal/transport/stream"
 )
 
 // Config is the section [transport.tcp]. Every key can change while the service
-// runs; all but max_connections then hold for the open connections as well.
+// runs. Those of TLS and allow hold for the connections that come then.
 type Config struct {
 	// Listen is HOST:PORT. Without a HOST it is every address of the machine,
 	// with the PORT 0 a free one.
 	Listen string `toml:"listen"`
 
-	// MaxLine is the length of the longest line, without its end.
-	MaxLine config.Size `toml:"max_line"`
+	stream.Settings
 
-	// IdleTimeout ends a connection that has had no message under way for so
-	// long; 0 is never.
-	IdleTimeout config.Duration `toml:"idle_timeout"`
+	// Cert is the certificate of the service, with those that lead to its
+	// authority, in PEM form, and Key the private key. With them the connections
+	// are secured by TLS, of version 1.2 at least. They come from files,
+	// cert_file and key_file, as secrets do: so they may be for root alone, are
+	// the same for all of a configuration, and are read again by a reload.
+	Cert config.Secret `toml:"cert"`
+	Key  config.Secret `toml:"key"`
 
-	// WriteTimeout ends a connection whose peer has taken no byte of its
-	// replies for so long.
-	WriteTimeout config.Duration `toml:"write_timeout"`
+	// ClientCA are the authorities of which one must have signed the certificate
+	// of a peer; empty: peers need none.
+	ClientCA config.Secret `toml:"client_ca"`
 
-	// MaxConnections is how many connections are served at a time; what comes
-	// above is closed at once.
-	MaxConnections int `toml:"max_connections"`
-
-	// Pipeline is how many messages of a connection may be under way, from the
-	// line that was read to the reply that was sent: no more are read meanwhile.
-	Pipeline int `toml:"pipeline"`
+	// Allow are the addresses, or prefixes of them, that peers may connect from;
+	// empty: any.
+	Allow []string `toml:"allow"`
 }
 
 // Default returns the section with its defaults.
-//
-// A max_line of 64KiB is what a bufio.Scanner takes, the usual reader of lines
-// in Go; at worst the unfinished lines of all connections take twice that times
-// max_connections. A pipeline of 256 lets a single connection fill a batch of
-// the workers.
 func Default() transport.Config {
-	return &Config{
-		Listen:         "127.0.0.1:7000",
-		MaxLine:        64 << 10,
-		IdleTimeout:    config.Duration(5 * time.Minute),
-		WriteTimeout:   config.Duration(30 * time.Second),
-		MaxConnections: 1000,
-		Pipeline:       256,
-	}
+	return &Config{Listen: "127.0.0.1:7000", Settings: stream.DefaultSettings()}
 }
 
 // Validate implements config.Section.
@@ -63,20 +50,10 @@ func (c *Config) Validate(report func(key, reason string)) {
 	if err := checkAddress(c.Listen); err != nil {
 		report("listen", err.Error())
 	}
-	if c.MaxLine < 1 || c.MaxLine > 1<<30 {
-		report("max_line", fmt.Sprintf("must be from 1B to 1GiB, is %s", c.MaxLine))
-	}
-	if c.IdleTimeout < 0 {
-		report("idle_timeout", fmt.Sprintf("must be 0, for none, or more, is %s", c.IdleTimeout))
-	}
-	if c.WriteTimeout <= 0 {
-		report("write_timeout", fmt.Sprintf("must be more than 0, is %s", c.WriteTimeout))
-	}
-	if c.MaxConnections < 1 {
-		report("max_connections", fmt.Sprintf("must be at least 1, is %d", c.MaxConnections))
-	}
-	if c.Pipeline < 1 || c.Pipeline > 1<<16 {
-		report("pipeline", fmt.Sprintf("must be from 1 to %d, is %d", 1<<16, c.Pipeline))
+	c.Settings.Validate(report)
+	c.validateTLS(report)
+	if _, err := parsePrefixes(c.Allow); err != nil {
+		report("allow", err.Error())
 	}
 }
 
@@ -104,9 +81,4 @@ func isHostName(s string) bool {
 	}
 	// What looks like an address in figures must be one.
 	return strings.Trim(s, "0123456789.") != ""
-}
-
-// Listens implements transport.Config.
-func (c *Config) Listens() []transport.Address {
-	return []transport.Address{{Network: "tcp", Address: c.Listen}}
 }

@@ -1,379 +1,180 @@
 package tcp
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"example.com/feed/internal/config"
 	"example.com/feed/internal/transport"
+	"example.com/feed/internal/transport/stream"
 	"example.com/feed/internal/transport/transporttest"
 )
 
 func TestConformance(t *testing.T) {
+	transporttest.Run(t, harness(testConfig, func(nc net.Conn) net.Conn { return nc }))
+}
+
+func TestConformanceTLS(t *testing.T) {
+	ca := newAuthority(t)
+	cert, key := ca.issue(t, "localhost")
+	client := ca.client("localhost")
+	transporttest.Run(t, harness(func() *Config {
+		c := testConfig()
+		c.Cert, c.Key = cert, key
+		return c
+	}, func(nc net.Conn) net.Conn { return tls.Client(nc, client) }))
+}
+
+// harness is for transports with such a configuration, and peers on connections
+// that wrap has made of TCP.
+func harness(newConfig func() *Config, wrap func(net.Conn) net.Conn) transporttest.Harness {
 	var configs atomic.Int64
-	transporttest.Run(t, transporttest.Harness{
+	return transporttest.Harness{
 		Config: func() transport.Config {
-			c := testConfig()
+			c := newConfig()
 			// Port 0 as a text of its own: each is another address.
 			c.Listen = "127.0.0.1:" + strings.Repeat("0", int(configs.Add(1)))
 			return c
 		},
-		Address: func(tr transport.Transport) string { return tr.(*Transport).Addr().String() },
+		Address: func(tr transport.Transport) string { return tr.(*stream.Transport).Addr().String() },
 		Dial: func(address string) (transporttest.Peer, error) {
 			nc, err := net.DialTimeout("tcp", address, transporttest.Patience)
 			if err != nil {
 				return nil, err
 			}
-			return transporttest.Lines(nc), nil
+			return transporttest.Lines(wrap(nc)), nil
 		},
-		Replies: true,
-		Ordered: true,
-		Ends:    true,
-		Listens: true,
-		Limit:   int(testConfig().MaxLine),
-	})
+		Replies:   true,
+		Ordered:   true,
+		Ends:      true,
+		Listens:   true,
+		Impatient: true,
+		Limit:     int(testConfig().MaxMessage),
+	}
 }
 
 // testConfig is a section for tests, at a free port.
 func testConfig() *Config {
 	c := Default().(*Config)
 	c.Listen = "127.0.0.1:0"
-	c.MaxLine = 16 << 10
+	c.MaxMessage = 16 << 10
+	c.ReadTimeout = config.Duration(time.Second)
 	c.WriteTimeout = config.Duration(200 * time.Millisecond)
 	return c
 }
 
-// journal is a log to look into.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-// count is how often what was logged.
-func (j *journal) count(what string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), what)
-}
-
-// server is a transport that serves until the test ends.
-type server struct {
-	*Transport
-	t       *testing.T
-	journal journal
-	cancel  context.CancelFunc
-	ended   chan error // what Serve returns
-}
-
-func serve(t *testing.T, c *Config, queue transport.Queue) *server {
+// serve starts a transport that answers by itself, until the test ends.
+func serve(t *testing.T, c *Config) *stream.Transport {
 	t.Helper()
-	return serveOn(t, c, queue, net.Listen)
-}
-
-func serveOn(t *testing.T, c *Config, queue transport.Queue, listen func(network, address string) (net.Listener, error)) *server {
-	t.Helper()
-	s := &server{t: t, ended: make(chan error, 1)}
-	tr, err := c.New(transport.Env{Log: slog.New(slog.NewTextHandler(&s.journal, nil)), Listen: listen})
+	tr, err := c.New(transport.Env{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Listen: net.Listen})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Transport = tr.(*Transport)
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
 	var serving sync.WaitGroup
-	serving.Go(func() { s.ended <- s.Serve(ctx, queue) })
+	serving.Go(func() {
+		if err := tr.Serve(ctx, new(transporttest.Echo)); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Cleanup(func() {
 		cancel()
-		_ = s.Close()
 		serving.Wait()
 	})
-	return s
+	return tr.(*stream.Transport)
 }
 
-func (s *server) dial() *net.TCPConn {
-	s.t.Helper()
-	nc, err := net.Dial("tcp", s.Addr().String())
+// dial connects to the transport, for as long as the test takes.
+func dial(t *testing.T, tr *stream.Transport) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", tr.Addr().String())
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = nc.Close() })
+	t.Cleanup(func() { _ = nc.Close() })
 	if err := nc.SetDeadline(time.Now().Add(transporttest.Patience)); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return nc.(*net.TCPConn)
+	return nc
 }
 
-// poll waits until done.
-func poll(t *testing.T, what string, done func() bool) {
+// echoes checks that a peer is served.
+func echoes(t *testing.T, nc net.Conn) {
 	t.Helper()
-	for deadline := time.Now().Add(transporttest.Patience); !done(); time.Sleep(time.Millisecond) {
+	if _, err := io.WriteString(nc, "in\n"); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(nc, got); err != nil || string(got) != "in\n" {
+		t.Fatalf("reply %q, %v", got, err)
+	}
+}
+
+// ends checks that a connection ends, before it has a reply.
+func ends(t *testing.T, nc net.Conn) {
+	t.Helper()
+	n, err := nc.Read(make([]byte, 1))
+	if timeout := net.Error(nil); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+		t.Errorf("read %d bytes, %v, want the end", n, err)
+	}
+}
+
+// hasStatus waits until the status has a text in it.
+func hasStatus(t *testing.T, tr *stream.Transport, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(transporttest.Patience); !strings.Contains(tr.Status(), want); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("waited in vain:", what)
+			t.Fatalf("status %q, want %q in it", tr.Status(), want)
 		}
 	}
 }
 
-// hold is a queue that keeps messages for the test to settle.
-type hold chan transport.Message
-
-func (h hold) Submit(ctx context.Context, messages []transport.Message) (int, error) {
-	for i, m := range messages {
-		select {
-		case h <- m:
-		case <-ctx.Done():
-			return i, ctx.Err()
-		}
-	}
-	return len(messages), nil
-}
-
-func (h hold) take(t *testing.T) transport.Message {
+// reload changes the configuration of a transport.
+func reload(t *testing.T, tr *stream.Transport, c *Config) {
 	t.Helper()
-	select {
-	case m := <-h:
-		return m
-	case <-time.After(transporttest.Patience):
-		t.Fatal("no message came")
-		return nil
-	}
-}
-
-func answer(m transport.Message) { m.Settle(m.Body(), nil) }
-
-func write(t *testing.T, nc net.Conn, text string) {
-	t.Helper()
-	if _, err := io.WriteString(nc, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// read reads so many bytes from nc, or all until its end.
-func read(t *testing.T, nc net.Conn, n int) string {
-	t.Helper()
-	var got []byte
-	var err error
-	if n < 0 {
-		got, err = io.ReadAll(nc)
-	} else {
-		got = make([]byte, n)
-		_, err = io.ReadFull(nc, got)
-	}
+	change, err := tr.Reload(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(got)
+	change.Commit()
 }
 
-func TestFraming(t *testing.T) {
-	for _, test := range []struct{ name, send, want, log string }{
-		{"lines", "one\ntwo\n", "<one>\n<two>\n", ""},
-		{"line ends", "one\r\n\n\r\n0\n", "<one>\n<>\n<>\n<0>\n", ""},
-		{"no line", "", "", ""},
-		{"last line without an end", "one\ntw", "<one>\n", "level=INFO msg=\"last line without an end not taken\""},
-		{"line too long", "one\n" + strings.Repeat("x", 40000) + "\ntwo\n", "<one>\n", "level=WARN msg=\"connection closed, line longer than max_line\""},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			q := make(hold, 10)
-			s := serve(t, testConfig(), q)
-			nc := s.dial()
-			write(t, nc, test.send)
-			if err := nc.CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
-			for range strings.Count(test.want, "\n") {
-				m := q.take(t)
-				m.Settle(fmt.Appendf(nil, "<%s>", m.Body()), nil)
-			}
-			if got := read(t, nc, -1); got != test.want {
-				t.Errorf("replies %q, want %q", got, test.want)
-			}
-			s.cancel()
-			if err := <-s.ended; err != nil {
-				t.Error(err)
-			}
-			if got, want := s.Status(), "closed, 0 connections, 0 refused"; got != want {
-				t.Errorf("status %q, want %q", got, want)
-			}
-			if len(q) > 0 {
-				t.Errorf("%d messages too many", len(q))
-			}
-			if got := s.journal.count("peer="); got != strings.Count(test.log, "msg=") || s.journal.count(test.log) == 0 {
-				t.Errorf("logged %s", s.journal.text.String())
-			}
-		})
-	}
-}
-
-func TestReplyOfSeveralLines(t *testing.T) {
-	q := make(hold, 3)
-	s := serve(t, testConfig(), q)
-	nc := s.dial()
-	write(t, nc, "1\n2\n3\n")
-	for range 3 {
-		q.take(t).Settle([]byte("a\nb\n"), nil)
-	}
-	if got := read(t, nc, 12); got != "a b\na b\na b\n" {
-		t.Errorf("replies %q", got)
-	}
-	poll(t, "the log", func() bool { return s.journal.count("became spaces") == 1 })
-}
-
-// What is read but not handed over, or not even read, does not keep the replies
-// to what was handed over from arriving: the connection is not reset.
-func TestStopWithUnreadInput(t *testing.T) {
+func TestAllow(t *testing.T) {
 	c := testConfig()
-	c.Pipeline = 3
-	q := make(hold, 10)
-	s := serve(t, c, q)
-	nc := s.dial()
-	write(t, nc, strings.Repeat(strings.Repeat("x", 1000)+"\n", 100))
-	var taken []transport.Message
-	for range c.Pipeline {
-		taken = append(taken, q.take(t))
-	}
-	s.cancel()
-	poll(t, "the stop", func() bool { return strings.HasPrefix(s.Status(), "stopping") })
-	for _, m := range taken {
-		m.Settle([]byte("done"), nil)
-	}
-	if got := read(t, nc, -1); got != "done\ndone\ndone\n" {
-		t.Errorf("replies %q", got)
-	}
-	_ = nc.Close()
-	if err := <-s.ended; err != nil {
-		t.Error(err)
-	}
-}
-
-func TestTooManyConnections(t *testing.T) {
-	c := testConfig()
-	c.MaxConnections = 2
-	s := serve(t, c, new(transporttest.Echo))
-	var open []net.Conn
-	for range c.MaxConnections {
-		nc := s.dial()
-		write(t, nc, "in\n")
-		read(t, nc, 3)
-		open = append(open, nc)
-	}
-	for range 3 {
-		if got := read(t, s.dial(), -1); got != "" {
-			t.Errorf("a connection above the limit got %q", got)
-		}
-	}
-	if got, want := s.Status(), fmt.Sprintf("listening on %s, 2 connections, 3 refused", s.Addr()); got != want {
-		t.Errorf("status %q, want %q", got, want)
-	}
-	if n := s.journal.count("max_connections are open"); n != 1 {
-		t.Errorf("logged %d times", n)
-	}
-	_ = open[0].Close()
-	poll(t, "room", func() bool { return strings.Contains(s.Status(), "1 connection,") })
-	nc := s.dial()
-	write(t, nc, "in\n")
-	read(t, nc, 3)
-	write(t, open[1], "still\n")
-	read(t, open[1], 6)
-}
-
-func TestListenErrors(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = taken.Close() }()
+	tr := serve(t, c)
+	here := dial(t, tr)
+	echoes(t, here)
 	for _, test := range []struct {
-		listen string
-		cause  error
+		allow   []string
+		refused string
 	}{
-		{taken.Addr().String(), syscall.EADDRINUSE},
-		{"192.0.2.1:7000", syscall.EADDRNOTAVAIL}, // from RFC 5737: nobody has it
+		{[]string{"192.0.2.0/24", "127.0.0.1"}, ""},
+		{[]string{"127.0.0.0/8"}, ""},
+		{[]string{"0.0.0.0/0"}, ""},
+		{[]string{"127.0.0.2", "192.0.2.1"}, "1 not allowed"},
+		{[]string{"::/0"}, "2 not allowed"},
 	} {
-		c := Default().(*Config)
-		c.Listen = test.listen
-		tr, err := c.New(transport.Env{Log: slog.New(slog.DiscardHandler), Listen: net.Listen})
-		if want := fmt.Sprintf("listen = %q: %s", test.listen, test.cause); err == nil || err.Error() != want || !errors.Is(err, test.cause) {
-			t.Errorf("got %v, want %s", err, want)
+		next := *c
+		next.Allow = test.allow
+		reload(t, tr, &next)
+		nc := dial(t, tr)
+		if test.refused == "" {
+			echoes(t, nc)
+			continue
 		}
-		if tr != nil {
-			t.Error("a transport in spite of the error")
-		}
+		ends(t, nc)
+		hasStatus(t, tr, test.refused)
 	}
-}
-
-// brokenListener fails to accept for some time.
-type brokenListener struct {
-	net.Listener
-	failures atomic.Int64
-	err      error
-}
-
-func (l *brokenListener) Accept() (net.Conn, error) {
-	if l.failures.Add(-1) >= 0 {
-		return nil, &net.OpError{Op: "accept", Err: l.err}
-	}
-	return l.Listener.Accept()
-}
-
-func TestAcceptErrors(t *testing.T) {
-	listen := func(failure error) func(network, address string) (net.Listener, error) {
-		return func(network, address string) (net.Listener, error) {
-			l, err := net.Listen(network, address)
-			broken := &brokenListener{Listener: l, err: failure}
-			broken.failures.Store(4)
-			return broken, err
-		}
-	}
-	t.Run("no descriptors", func(t *testing.T) {
-		s := serveOn(t, testConfig(), new(transporttest.Echo), listen(syscall.EMFILE))
-		nc := s.dial()
-		write(t, nc, "in\n")
-		read(t, nc, 3)
-		if n := s.journal.count("connections have to wait"); n != 1 {
-			t.Errorf("logged %d times", n)
-		}
-	})
-	t.Run("closed by somebody else", func(t *testing.T) {
-		s := serveOn(t, testConfig(), new(transporttest.Echo), listen(net.ErrClosed))
-		if err := <-s.ended; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-}
-
-func TestStatus(t *testing.T) {
-	tr, err := testConfig().New(transport.Env{Log: slog.New(slog.DiscardHandler), Listen: net.Listen})
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := tr.(*Transport).Addr()
-	if got, want := tr.Status(), fmt.Sprintf("listening on %s, 0 connections, 0 refused", addr); got != want {
-		t.Errorf("status %q, want %q", got, want)
-	}
-	if err := tr.Close(); err != nil {
-		t.Error(err)
-	}
-	if got, want := tr.Status(), "closed, 0 connections, 0 refused"; got != want {
-		t.Errorf("status %q, want %q", got, want)
-	}
-	if addr := tr.(*Transport).Addr(); addr != nil {
-		t.Errorf("address %v after the end", addr)
-	}
+	echoes(t, here) // who is in already is not asked again
+	reload(t, tr, c)
+	echoes(t, dial(t, tr))
 }

@@ -54,9 +54,12 @@ func reloadAddress(t *testing.T, h Harness) {
 	serves(t, s) // still at the old one
 	unserved := s.dialAt(old)
 	change.Commit()
-	if h.Listens {
-		s.refused(old)
+	if !h.Listens { // what peers of the old address say nobody hears
+		serves(t, s)
+		s.stop()
+		return
 	}
+	s.refused(old)
 	serves(t, s)
 	for i, p := range []Peer{peer, unserved} {
 		if err := exchange(p, h, i, 0, 10); err != nil {
@@ -114,8 +117,13 @@ func reloadUnderLoad(t *testing.T, h Harness) {
 			}
 		})
 	}
+	serves(t, s) // whoever came before is let in as well
 	for i := range reloads {
-		change := s.reload(h.Config())
+		to := s.configuration // one that connects has to stay where the load is
+		if h.Listens {
+			to = h.Config()
+		}
+		change := s.reload(to)
 		if i%3 == 2 {
 			change.Abort()
 		} else {

@@ -1,0 +1,64 @@
+package fifo
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Who retires with half a line reads the rest of it, and leaves what follows whole.
+func TestRetireWithinLine(t *testing.T) {
+	dir := t.TempDir()
+	q := &settle{}
+	s := serve(t, newTransport(t, dir, nil), q)
+	file, err := os.OpenFile(fifoIn(dir), os.O_RDWR|unix.O_NONBLOCK, 0) // as the process does that takes over
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.WriteString("be"); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "it is read", func() bool { return unread(t, file) == 0 })
+	s.Retire()
+	if _, err := file.WriteString("gun\nnext\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.wait()
+	// A read that had begun may have taken all.
+	got := append(q.sorted(), strings.Fields(string(readAll(t, file)))...)
+	if !slices.Equal(got, []string{"begun", "next"}) {
+		t.Errorf("lines %q", got)
+	}
+}
+
+// readAll reads what is in the pipe.
+func readAll(t *testing.T, file *os.File) []byte {
+	t.Helper()
+	buffer := make([]byte, unread(t, file))
+	if _, err := io.ReadFull(file, buffer); err != nil {
+		t.Fatal(err)
+	}
+	return buffer
+}
+
+// unread is how many bytes are in the pipe.
+func unread(t *testing.T, file *os.File) int {
+	t.Helper()
+	raw, err := file.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := -1
+	if err := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
