@@ -210,9 +210,6 @@ func TestGolden(t *testing.T) {
 
 // The golden project passes its own tests.
 func TestGoldenPasses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs the tests of a project")
-	}
 	root := written(t, goldenPlan(t))
 	run(t, root, "GOFLAGS=-mod=readonly", "go", "test", "./...")
 }

@@ -28,6 +28,9 @@ if ! command -v "$(go env CC)" >/dev/null; then
 	echo 'test: LEFT OUT: the race detector, since there is no C compiler' >&2
 	race=()
 fi
+if [[ $(id -u) -ne 0 ]]; then
+	echo 'test: LEFT OUT: what only root can test; CI runs it' >&2
+fi
 step 'all tests' with_servers go test -timeout 20m "${race[@]}" ./...
 step 'the long conformance suite' with_servers \
 	env EXAMPLED_CONFORMANCE=long go test -count=1 -timeout 20m ./templates/exampled/cmd/exampled

@@ -131,9 +131,6 @@ var figures = regexp.MustCompile(`\d+`)
 // TestREADMESession types the session of the README and compares what is
 // printed.
 func TestREADMESession(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a project")
-	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

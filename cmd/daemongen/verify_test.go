@@ -51,9 +51,6 @@ func TestDaemon(t *testing.T) {
 // Whenever verify is interrupted, nothing goes on running, and its folder is
 // gone.
 func TestVerifyInterrupted(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a project")
-	}
 	for name, c := range map[string]struct {
 		signal syscall.Signal
 		args   []string
