@@ -17,6 +17,7 @@ package fifo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -33,6 +34,7 @@ type Transport struct {
 	stateDir string
 	retired  chan struct{} // closed by Retire
 	closed   chan struct{} // closed by Close
+	failed   chan error    // gets why the present fifo can't be read
 
 	mu       sync.Mutex
 	settings *Config // what it points to is never written to
@@ -71,6 +73,7 @@ func (c *Config) New(env transport.Env) (transport.Transport, error) {
 		stateDir: env.StateDir,
 		retired:  make(chan struct{}),
 		closed:   make(chan struct{}),
+		failed:   make(chan error, 1),
 		settings: &settings,
 		open:     make(map[*reader]bool),
 	}
@@ -106,10 +109,12 @@ func (t *Transport) Serve(ctx context.Context, queue transport.Queue) error {
 	if !t.begin(ctx, queue) {
 		return nil
 	}
+	var failure error
 	select {
 	case <-ctx.Done():
 	case <-t.retired:
 	case <-t.closed:
+	case failure = <-t.failed:
 	}
 	t.leave(stopped)
 	settled := make(chan struct{})
@@ -123,7 +128,7 @@ func (t *Transport) Serve(ctx context.Context, queue transport.Queue) error {
 	case <-t.closed:
 	}
 	_ = t.Close()
-	return t.keepRest()
+	return errors.Join(failure, t.keepRest())
 }
 
 // begin starts to read, unless the transport has ended already.
@@ -150,6 +155,21 @@ func (t *Transport) start(r *reader) {
 		defer t.mu.Unlock()
 		t.close(r)
 	})
+}
+
+// fail ends the service for a fifo that can't be read: a service that is deaf must
+// not look healthy. What becomes of an earlier one is no more than logged.
+func (t *Transport) fail(r *reader, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r != t.reader {
+		t.log.Error("the fifo before this one can't be read", "error", err)
+		return
+	}
+	select {
+	case t.failed <- err:
+	default:
+	}
 }
 
 // close closes a reader. The caller holds t.mu.

@@ -1,6 +1,7 @@
 package fifo
 
 import (
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -33,6 +34,28 @@ func TestRetireWithinLine(t *testing.T) {
 	got := append(q.sorted(), strings.Fields(string(readAll(t, file)))...)
 	if !slices.Equal(got, []string{"begun", "next"}) {
 		t.Errorf("lines %q", got)
+	}
+}
+
+// A fifo that can't be read ends the service: one that is deaf must not look healthy.
+func TestReadFails(t *testing.T) {
+	tr := newTransport(t, t.TempDir(), nil)
+	unreadable, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unreadable.Close() }()
+	raw, err := tr.reader.pipe.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = unix.Dup3(int(unreadable.Fd()), int(fd), unix.O_CLOEXEC) })
+	if err := errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-serve(t, tr, &settle{}).over; !errors.Is(err, unix.EBADF) {
+		t.Errorf("serving ended with %v, want that the fifo can't be read", err)
 	}
 }
 

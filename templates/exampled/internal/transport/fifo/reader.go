@@ -5,6 +5,7 @@ package fifo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -63,7 +64,7 @@ func (r *reader) serve(ctx context.Context, queue transport.Queue) {
 			return
 		}
 		if err != nil {
-			r.t.log.Error("the fifo can't be read", "error", err)
+			r.t.fail(r, err)
 			return
 		}
 	}
@@ -87,7 +88,7 @@ func (r *reader) lock() bool {
 	for {
 		ok, err := r.pipe.tryLock()
 		if err != nil {
-			r.t.log.Error("the fifo can't be locked", "error", err)
+			r.t.fail(r, fmt.Errorf("lock the fifo: %w", err))
 			return false
 		}
 		if ok {

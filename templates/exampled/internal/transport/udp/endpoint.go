@@ -18,6 +18,13 @@ import (
 // sent to it before.
 const lastCall = 100 * time.Millisecond
 
+// How long reading pauses after an error of the system, which may not be the last,
+// doubling from the first to the second.
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = time.Second
+)
+
 // An endpoint is a socket with the messages that came from it and have no reply
 // yet, which leaves from the address that its sender has written to.
 type endpoint struct {
@@ -47,6 +54,7 @@ func (e *endpoint) serve(ctx context.Context, queue transport.Queue) {
 
 func (e *endpoint) read(ctx context.Context, queue transport.Queue) {
 	var buffer []byte
+	pause := firstPause
 	for {
 		// One byte more than a message may have shows that it has more.
 		if room := int(e.t.settings.Load().MaxMessage) + 1; room != len(buffer) {
@@ -58,11 +66,16 @@ func (e *endpoint) read(ctx context.Context, queue transport.Queue) {
 			return
 		case err != nil:
 			e.t.log.Warn("a datagram could not be read", "error", err)
-			if !rest(ctx) {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
 				return
 			}
+			pause = min(2*pause, lastPause)
 			continue
-		case n == len(buffer):
+		}
+		pause = firstPause
+		if n == len(buffer) {
 			e.t.counts.tooLong.Add(1)
 			continue
 		}
@@ -73,17 +86,6 @@ func (e *endpoint) read(ctx context.Context, queue transport.Queue) {
 			return
 		}
 		e.t.counts.taken.Add(1)
-	}
-}
-
-// rest is a moment after an error of the system, which may not be the last. It
-// returns false if ctx has ended.
-func rest(ctx context.Context) bool {
-	select {
-	case <-time.After(10 * time.Millisecond):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
