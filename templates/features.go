@@ -57,8 +57,12 @@ func (k Kind) Variable() string {
 // migrate is the folder of what databases have in common, and only they.
 const migrate = "internal/database/migrate"
 
-// stream is the folder of what transports on streams of bytes have in common.
-const stream = "internal/transport/stream"
+// What transports have in common: those on streams of bytes, and all to which peers
+// connect.
+const (
+	stream = "internal/transport/stream"
+	accept = "internal/transport/accept"
+)
 
 // Features returns the table of what can be plugged in, in the order in which
 // it is listed. What no row owns is in every project.
@@ -67,7 +71,7 @@ func Features() []Feature {
 		{
 			Ref:     Ref{Transport, "tcp"},
 			Summary: "messages over TCP, or TLS, answered in order",
-			Folders: []string{"internal/transport/tcp", stream},
+			Folders: []string{"internal/transport/tcp", stream, accept},
 		},
 		{
 			Ref:     Ref{Transport, "amqp"},
@@ -92,12 +96,12 @@ func Features() []Feature {
 		{
 			Ref:     Ref{Transport, "unix"},
 			Summary: "messages over a unix socket, answered in order",
-			Folders: []string{"internal/transport/unix", stream},
+			Folders: []string{"internal/transport/unix", stream, accept},
 		},
 		{
 			Ref:     Ref{Transport, "zeromq"},
 			Summary: "ZeroMQ without its library: rep, pull and sub",
-			Folders: []string{"internal/transport/zeromq"},
+			Folders: []string{"internal/transport/zeromq", accept},
 		},
 		{
 			Ref:     Ref{Database, "mysql"},

@@ -380,7 +380,7 @@ func (c *conn) report(err error) {
 	case errors.Is(err, errSlow):
 		log.Warn("connection closed, message not complete within read_timeout", "bytes", rest)
 	case errors.Is(err, errSecure):
-		if c.t.noHandshake.due() {
+		if c.t.noHandshake.Due() {
 			log.Warn("connection closed, not made secure", "error", err, "failures", c.t.insecure.Load())
 		}
 	case errors.Is(err, io.EOF) && rest > 0:

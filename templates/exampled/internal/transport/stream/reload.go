@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/accept"
 )
 
 // Reload implements transport.Transport. Another address is bound here and
@@ -81,10 +82,10 @@ func (t *Transport) commit(next *present, fresh net.Listener) {
 		return
 	}
 	old := t.acceptor
-	t.acceptor = newAcceptor(fresh)
+	t.acceptor = accept.New(fresh)
 	if t.state == serving {
 		t.start(t.acceptor)
 	}
 	t.mu.Unlock()
-	old.retire()
+	old.Retire()
 }

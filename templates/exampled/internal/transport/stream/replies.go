@@ -204,7 +204,7 @@ func (c *conn) rest() {
 
 // notice logs that a reply did not go as it was.
 func (c *conn) notice(changed bool) {
-	if changed && c.t.joined.due() {
+	if changed && c.t.joined.Due() {
 		c.log().Warn("line ends within a reply became spaces")
 	}
 }

@@ -30,7 +30,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/daemongen/daemongen/templates/exampled/internal/logging"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/accept"
 )
 
 // Config is the section of a transport of this package.
@@ -101,12 +103,12 @@ type Transport struct {
 	refused, unwanted, insecure atomic.Uint64
 
 	// What is logged now and then only, however often it happens.
-	full, noEntry, noHandshake, noAccept, joined seldom
+	full, noEntry, noHandshake, joined logging.Seldom
 
 	mu       sync.Mutex
 	state    state
-	acceptor *acceptor     // of the present address; nil from retiring on
-	retired  chan struct{} // closed by Retire
+	acceptor *accept.Acceptor // of the present address; nil from retiring on
+	retired  chan struct{}    // closed by Retire
 	conns    map[*conn]struct{}
 	failure  error // what Serve returns
 
@@ -115,8 +117,8 @@ type Transport struct {
 	end   context.CancelFunc
 	queue transport.Queue
 
-	accepting sync.WaitGroup // acceptors; added to only while serving
-	peers     sync.WaitGroup // conns; added to only by acceptors
+	entrance accept.Entrance // acceptors are started only while serving
+	peers    sync.WaitGroup  // conns; added to only by acceptors
 }
 
 // A Transport passes through its states in this order; it may leave some out.
@@ -146,11 +148,12 @@ func New(c Config, env transport.Env) (*Transport, error) {
 		conns:   make(map[*conn]struct{}),
 	}
 	t.present.Store(p)
+	t.entrance = accept.Entrance{Admit: t.admit, Fail: t.fail, Log: t.log}
 	l, err := t.bind(p.endpoint)
 	if err != nil {
 		return nil, err
 	}
-	t.acceptor = newAcceptor(l)
+	t.acceptor = accept.New(l)
 	return t, nil
 }
 
@@ -194,7 +197,7 @@ func (t *Transport) Retire() { t.leave(retiring) }
 // outlast waits until the last peer has left, or ctx ends. The acceptors are
 // waited for before the connections that they add.
 func (t *Transport) outlast(ctx context.Context) {
-	t.accepting.Wait()
+	t.entrance.Wait()
 	left := make(chan struct{})
 	go func() {
 		t.peers.Wait()
@@ -219,9 +222,9 @@ func (t *Transport) leave(next state) {
 	t.acceptor = nil
 	t.mu.Unlock()
 	if a != nil {
-		_ = a.close()
+		_ = a.Close()
 	}
-	t.accepting.Wait()
+	t.entrance.Wait()
 }
 
 // stop ends accepting, and then reading. All acceptors have ended in between,
@@ -264,7 +267,7 @@ func (t *Transport) Close() error {
 	}
 	a := t.acceptor
 	t.acceptor = nil
-	return a.close()
+	return a.Close()
 }
 
 // Addr is the address that the transport listens on, with its real port; nil

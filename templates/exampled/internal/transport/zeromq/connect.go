@@ -96,7 +96,7 @@ func (t *Transport) failed(d *dialer, err error) {
 		return
 	}
 	level := slog.LevelDebug
-	if t.lost.due() {
+	if t.lost.Due() {
 		level = slog.LevelWarn
 	}
 	t.log.Log(context.Background(), level, "not connected, trying again for as long as it takes; logged once a minute",

@@ -59,7 +59,7 @@ func (c *conn) message(settings *Config, frames [][]byte) (*message, error) {
 // drop counts a message that is none, and logs that now and then.
 func (c *conn) drop(why string) {
 	n := c.t.malformed.Add(1)
-	if c.t.badMessage.due() {
+	if c.t.badMessage.Due() {
 		c.log().Warn(why, "malformed", n)
 	}
 }

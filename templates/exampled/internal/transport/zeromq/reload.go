@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/accept"
 )
 
 // Reload implements transport.Transport. New addresses are bound here and
@@ -106,22 +107,22 @@ func (t *Transport) commit(settings *Config, fresh map[string]net.Listener) {
 	}
 	t.mu.Unlock()
 	for _, a := range old {
-		a.retire()
+		a.Retire()
 	}
 }
 
 // keep closes an acceptor that has not begun, and keeps those whom the kernel has
 // let in for when the transport serves. The caller holds t.mu.
-func (t *Transport) keep(a *acceptor) {
-	for nc := a.queued(); nc != nil; nc = a.queued() {
+func (t *Transport) keep(a *accept.Acceptor) {
+	for nc := a.Queued(); nc != nil; nc = a.Queued() {
 		t.early = append(t.early, nc)
 	}
-	_ = a.close()
+	_ = a.Close()
 }
 
 // exchangeAcceptors begins to accept at new addresses, and returns the acceptors
 // of those that are given up. The caller holds t.mu.
-func (t *Transport) exchangeAcceptors(settings *Config, fresh map[string]net.Listener) (old []*acceptor) {
+func (t *Transport) exchangeAcceptors(settings *Config, fresh map[string]net.Listener) (old []*accept.Acceptor) {
 	for text, a := range t.acceptors {
 		if !slices.Contains(settings.Bind, text) {
 			old = append(old, a)
@@ -129,7 +130,7 @@ func (t *Transport) exchangeAcceptors(settings *Config, fresh map[string]net.Lis
 		}
 	}
 	for text, l := range fresh {
-		a := newAcceptor(l)
+		a := accept.New(l)
 		t.acceptors[text] = a
 		if t.state == serving {
 			t.start(a)

@@ -41,7 +41,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/daemongen/daemongen/templates/exampled/internal/logging"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/accept"
 )
 
 // Transport serves the section [transport.zeromq]. It implements
@@ -56,13 +58,13 @@ type Transport struct {
 	undone    atomic.Uint64          // messages that were given back and have no way back
 
 	// What is logged now and then only, however often it happens.
-	full, noAccept, badMessage, badPeer, lost seldom
+	full, badMessage, badPeer, lost logging.Seldom
 
 	mu        sync.Mutex
 	state     state
-	acceptors map[string]*acceptor // by what the configuration says; nil from retiring on
-	dialers   map[string]*dialer   // likewise
-	retired   chan struct{}        // closed by Retire
+	acceptors map[string]*accept.Acceptor // by what the configuration says; nil from retiring on
+	dialers   map[string]*dialer          // likewise
+	retired   chan struct{}               // closed by Retire
 	conns     map[*conn]struct{}
 	accepted  int        // of the conns, those that have connected to us
 	early     []net.Conn // made to an address that was given up before serving
@@ -73,9 +75,9 @@ type Transport struct {
 	end   context.CancelFunc
 	queue transport.Queue
 
-	accepting  sync.WaitGroup // acceptors; added to only while serving
-	connecting sync.WaitGroup // dialers, with their conns; likewise
-	peers      sync.WaitGroup // other conns; added to only by acceptors, and at the beginning
+	entrance   accept.Entrance // acceptors are started only while serving
+	connecting sync.WaitGroup  // dialers, with their conns; likewise
+	peers      sync.WaitGroup  // other conns; added to only by acceptors, and at the beginning
 }
 
 // A Transport passes through its states in this order; it may leave some out.
@@ -96,11 +98,12 @@ func (c *Config) New(env transport.Env) (transport.Transport, error) {
 	t := &Transport{
 		log:       env.Log,
 		listen:    env.Listen,
-		acceptors: make(map[string]*acceptor),
+		acceptors: make(map[string]*accept.Acceptor),
 		dialers:   make(map[string]*dialer),
 		retired:   make(chan struct{}),
 		conns:     make(map[*conn]struct{}),
 	}
+	t.entrance = accept.Entrance{Admit: t.admit, Fail: t.fail, Log: t.log}
 	settings := *c
 	t.settings.Store(&settings)
 	for _, text := range settings.Bind {
@@ -109,7 +112,7 @@ func (c *Config) New(env transport.Env) (transport.Transport, error) {
 			_ = t.Close()
 			return nil, err
 		}
-		t.acceptors[text] = newAcceptor(l)
+		t.acceptors[text] = accept.New(l)
 	}
 	for _, text := range settings.Connect {
 		t.dialers[text] = newDialer(text)
@@ -169,7 +172,7 @@ func (t *Transport) Retire() { t.leave(retiring) }
 // outlast waits until the last peer has left, or ctx ends. The acceptors and
 // dialers are waited for before the connections that they add.
 func (t *Transport) outlast(ctx context.Context) {
-	t.accepting.Wait()
+	t.entrance.Wait()
 	left := make(chan struct{})
 	go func() {
 		t.connecting.Wait()
@@ -197,14 +200,14 @@ func (t *Transport) leave(next state) {
 	t.mu.Unlock()
 	for _, a := range acceptors {
 		if next == retiring {
-			a.keepFile()
+			keepFile(a.Listener)
 		}
-		_ = a.close()
+		_ = a.Close()
 	}
 	for _, d := range dialers {
 		d.stop()
 	}
-	t.accepting.Wait()
+	t.entrance.Wait()
 }
 
 // stop ends accepting and connecting, and then reading. All acceptors have ended
@@ -252,7 +255,7 @@ func (t *Transport) Close() error {
 	}
 	var err error
 	for _, a := range t.acceptors {
-		if closeErr := a.close(); err == nil {
+		if closeErr := a.Close(); err == nil {
 			err = closeErr
 		}
 	}
