@@ -2,9 +2,12 @@ package stream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -221,6 +224,36 @@ func TestWriteTimeout(t *testing.T) {
 		}
 		if n := s.journal.count("peer took no reply"); n != 1 {
 			t.Errorf("logged %d times", n)
+		}
+	})
+}
+
+// It is the same with TLS, where a write can't be taken up again: a peer that takes
+// a large reply bit by bit gets all of it.
+func TestWriteTimeoutWithTLS(t *testing.T) {
+	host := httptest.NewTLSServer(nil) // it has a certificate
+	trust := host.Client().Transport.(*http.Transport).TLSClientConfig
+	certificates := host.TLS.Certificates
+	host.Close()
+	c := testConfig()
+	c.WriteTimeout = config.Duration(time.Minute)
+	c.change = func(e *Endpoint) {
+		e.Wrap = func(nc net.Conn) net.Conn { return tls.Server(nc, &tls.Config{Certificates: certificates}) }
+	}
+	bubble(t, c, func(t *testing.T, _ *server, p *pipes, q hold) {
+		time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))) // the certificate holds
+		nc := tls.Client(p.dial(), &tls.Config{RootCAs: trust.RootCAs, ServerName: "example.com"})
+		defer func() { _ = nc.Close() }()
+		write(t, nc, "one\n")
+		reply := strings.Repeat("x", 256<<10)
+		q.take(t).Settle([]byte(reply), nil)
+		for rest := reply + "\n"; rest != ""; {
+			time.Sleep(50 * time.Second)
+			part := rest[:min(len(rest), 16<<10)]
+			if got := read(t, nc, len(part)); got != part {
+				t.Fatalf("%d bytes are missing, and came out as %.20q…", len(rest), got)
+			}
+			rest = rest[len(part):]
 		}
 	})
 }

@@ -68,7 +68,7 @@ func testConfig() *Config {
 	c.Listen = "127.0.0.1:0"
 	c.MaxMessage = 16 << 10
 	c.ReadTimeout = config.Duration(time.Second)
-	c.WriteTimeout = config.Duration(200 * time.Millisecond)
+	c.WriteTimeout = config.Duration(time.Second)
 	return c
 }
 

@@ -63,8 +63,8 @@ func testConfig(path string) *Config {
 	c := Default().(*Config)
 	c.Path = config.Path(path)
 	c.MaxMessage = 16 << 10
-	c.ReadTimeout = config.Duration(500 * time.Millisecond)
-	c.WriteTimeout = config.Duration(200 * time.Millisecond)
+	c.ReadTimeout = config.Duration(time.Second)
+	c.WriteTimeout = config.Duration(time.Second)
 	return c
 }
 
