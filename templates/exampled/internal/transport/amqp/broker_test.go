@@ -3,7 +3,6 @@ package amqp
 // The broker of the tests, and what they do with it.
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
 )
 
 // patience is how long a test waits for what has to happen.
@@ -211,14 +211,7 @@ type inbox chan transport.Message
 
 // Submit implements transport.Queue.
 func (q inbox) Submit(ctx context.Context, messages []transport.Message) (int, error) {
-	for i, m := range messages {
-		select {
-		case q <- m:
-		case <-ctx.Done():
-			return i, ctx.Err()
-		}
-	}
-	return len(messages), nil
+	return transporttest.Queue(q).Submit(ctx, messages)
 }
 
 func (q inbox) take(t *testing.T) *message {
@@ -263,7 +256,7 @@ func (e *echo) count() int {
 type served struct {
 	*Transport
 	t       *testing.T
-	log     *journal
+	log     *transporttest.Journal
 	end     context.CancelFunc
 	ended   chan error
 	changes chan struct{} // each change of Away; holds one
@@ -281,7 +274,7 @@ func serve(t *testing.T, c *Config, q transport.Queue) *served {
 func connect(t *testing.T, c *Config) *served {
 	t.Helper()
 	noLeaks(t)
-	s := &served{t: t, log: &journal{}, ended: make(chan error, 1), changes: make(chan struct{}, 1)}
+	s := &served{t: t, log: new(transporttest.Journal), ended: make(chan error, 1), changes: make(chan struct{}, 1)}
 	made, err := c.New(transport.Env{Log: slog.New(slog.NewTextHandler(s.log, nil)), Changed: func() { signal(s.changes) }})
 	if err != nil {
 		t.Fatal(err)
@@ -328,28 +321,6 @@ func (s *served) isAway(want bool) {
 		return fmt.Sprintf("away %q, status %s\n%s", s.Away(), s.Status(), s.log)
 	})
 }
-
-// journal is a log.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-// String is all that was logged.
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
-func (j *journal) count(text string) int { return strings.Count(j.String(), text) }
 
 // noLeaks checks at the end of the test that there are no more goroutines and
 // descriptors than now: pitfall 65.

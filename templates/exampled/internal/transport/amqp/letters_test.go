@@ -236,7 +236,7 @@ func TestStopInDiskAlarm(t *testing.T) {
 	if n := s.replier.lost.Load(); n != 1 {
 		t.Errorf("%d replies lost, want 1", n)
 	}
-	if n := s.log.count("a reply could not be sent"); n != 1 {
+	if n := s.log.Count("a reply could not be sent"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 	b.ready(queue(c), 0)

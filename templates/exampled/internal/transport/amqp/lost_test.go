@@ -47,7 +47,7 @@ func TestCutUnderLoad(t *testing.T) {
 	}
 	s.stop()
 	b.ready(queue(c), 0)
-	if n := s.log.count("connected again"); n < cuts/2 {
+	if n := s.log.Count("connected again"); n < cuts/2 {
 		t.Errorf("connected again %d times only", n)
 	}
 }
@@ -165,9 +165,9 @@ func TestQueueDeleted(t *testing.T) {
 			if _, err := b.channel.QueueDelete(queue(c), false, false, false); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, func() bool { return s.log.count("has cancelled the consumer of queue") == 1 }, s.log.String)
+			eventually(t, func() bool { return s.log.Count("has cancelled the consumer of queue") == 1 }, s.log.String)
 			if !declares {
-				eventually(t, func() bool { return s.log.count("is not there: make it, or set declare = true") == 1 }, s.log.String)
+				eventually(t, func() bool { return s.log.Count("is not there: make it, or set declare = true") == 1 }, s.log.String)
 				s.isAway(true)
 				again := *c
 				again.Declare = true
@@ -195,7 +195,7 @@ func TestChannelError(t *testing.T) {
 	again := q.take(t)
 	m.Settle(nil, nil)
 	again.Settle(nil, nil)
-	if n := s.log.count("PRECONDITION_FAILED - unknown delivery tag 77"); n != 1 {
+	if n := s.log.Count("PRECONDITION_FAILED - unknown delivery tag 77"); n != 1 {
 		t.Errorf("told %d times\n%s", n, s.log)
 	}
 	s.stop()

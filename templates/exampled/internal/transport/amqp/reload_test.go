@@ -95,7 +95,7 @@ func TestReloadWhileAway(t *testing.T) {
 	s.begin(e)
 	b.publish(c, numbered(1)...)
 	eventually(t, func() bool { return e.count() == 1 }, s.Status)
-	if n := s.log.count("connected again"); n != 0 || s.Away() != "" {
+	if n := s.log.Count("connected again"); n != 0 || s.Away() != "" {
 		t.Errorf("connected again %d times, away %q", n, s.Away())
 	}
 	p.stop()

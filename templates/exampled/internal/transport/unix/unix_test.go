@@ -1,7 +1,6 @@
 package unix
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -75,17 +73,7 @@ func serve(t *testing.T, c *Config) *stream.Transport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := tr.Serve(ctx, new(transporttest.Echo)); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		serving.Wait()
-	})
+	t.Cleanup(transporttest.Serve(t, tr, new(transporttest.Echo)).Stop)
 	return tr.(*stream.Transport)
 }
 
