@@ -85,12 +85,43 @@ func Impossible(t testing.TB, what string) {
 	Skip(t, "the system does not give it here: "+what)
 }
 
+const (
+	byRoot  = "what only root can test; run the tests as root too"
+	byOther = "what root can't test, who may read and write everything; run the tests as another user too"
+)
+
 // Root ends a test that only root can make.
 func Root(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		Skip(t, "what only root can test; run the tests as root too")
+		Skip(t, byRoot)
 	}
+}
+
+// Other ends a test that root can't make.
+func Other(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		Skip(t, byOther)
+	}
+}
+
+// IsRoot reports whether to test what only root can, and else notes it.
+func IsRoot() bool {
+	if os.Geteuid() != 0 {
+		Note(byRoot)
+		return false
+	}
+	return true
+}
+
+// IsOther reports whether to test what root can't, and else notes it.
+func IsOther() bool {
+	if os.Geteuid() == 0 {
+		Note(byOther)
+		return false
+	}
+	return true
 }
 
 // Missing ends the test, for which the machine lacks something that it could
