@@ -7,9 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"runtime"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
+	"github.com/daemongen/daemongen/templates/exampled/internal/proxytest"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
 )
@@ -309,145 +308,9 @@ func countDescriptors() int {
 	return len(entries)
 }
 
-// proxy stands between a transport and the broker, and fails when it is told to.
-type proxy struct {
-	t       *testing.T
-	address string // to connect to
-	broker  string
-
-	mu       sync.Mutex
-	listener net.Listener
-	open     map[net.Conn]bool
-	silent   bool
-	frozen   chan struct{} // closed by thaw; nil: all is handed on
-}
-
-func newProxy(t *testing.T, broker string) *proxy {
-	t.Helper()
-	p := &proxy{t: t, address: "127.0.0.1:0", broker: broker, open: make(map[net.Conn]bool)}
-	p.start()
-	t.Cleanup(p.stop)
-	return p
-}
-
-// start listens, at the same address as before.
-func (p *proxy) start() {
-	p.t.Helper()
-	listener, err := net.Listen("tcp", p.address)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listener, p.address = listener, listener.Addr().String()
-	go p.accept(listener)
-}
-
-func (p *proxy) accept(listener net.Listener) {
-	for {
-		client, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		if !p.keep(client) {
-			go func() { // nobody answers it
-				_, _ = io.Copy(io.Discard, client)
-				_ = client.Close()
-			}()
-			continue
-		}
-		server, err := net.Dial("tcp", p.broker)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.keep(server)
-		go p.hand(client, server)
-		go p.hand(server, client)
-	}
-}
-
-// keep remembers a connection, and reports whether it is to be served.
-func (p *proxy) keep(conn net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.open[conn] = true
-	return !p.silent
-}
-
-func (p *proxy) hand(from, to net.Conn) {
-	defer func() {
-		_ = to.Close()
-		_ = from.Close()
-	}()
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
-		p.mu.Lock()
-		frozen := p.frozen
-		p.mu.Unlock()
-		if frozen != nil {
-			<-frozen
-			return // what came meanwhile is lost
-		}
-		if _, err := to.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// freeze has nothing get through any more, and nobody notice; new connections are
-// not answered.
-func (p *proxy) freeze() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.frozen, p.silent = make(chan struct{}), true
-	p.t.Cleanup(p.thaw)
-}
-
-// thaw ends the connections of before, and hands on new ones.
-func (p *proxy) thaw() {
-	p.mu.Lock()
-	if p.frozen != nil {
-		close(p.frozen)
-	}
-	p.frozen, p.silent = nil, false
-	p.mu.Unlock()
-	p.cut()
-}
-
-// silence has it say nothing to those who connect from now on.
-func (p *proxy) silence() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.silent = true
-}
-
-// cut ends all connections, without a word to either side.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for conn := range p.open {
-		_ = conn.(*net.TCPConn).SetLinger(0) // a reset, as of a broker that was killed
-		_ = conn.Close()
-	}
-	clear(p.open)
-}
-
-// stop is the end of the broker: it refuses connections.
-func (p *proxy) stop() {
-	p.mu.Lock()
-	_ = p.listener.Close()
-	p.mu.Unlock()
-	p.cut()
-}
-
 // through has a section reach the broker by the proxy.
-func (p *proxy) through(c *Config) *Config {
-	c.URLs = []string{"amqp://" + p.address + "/"}
+func through(p *proxytest.Proxy, c *Config) *Config {
+	c.URLs = []string{"amqp://" + p.Address() + "/"}
 	return c
 }
 
