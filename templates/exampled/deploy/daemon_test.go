@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
 	"github.com/daemongen/daemongen/templates/exampled/internal/wire/wiretest"
 )
 
@@ -42,7 +43,7 @@ func runAndRemove(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return leftout.Main(m)
 }
 
 // build builds the program, for the first test that needs it, without what only

@@ -20,6 +20,7 @@ import (
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/database"
 	"github.com/daemongen/daemongen/templates/exampled/internal/database/databasetest"
+	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
 )
 
 func TestMain(m *testing.M) { databasetest.Main(m, place) }
@@ -34,7 +35,7 @@ func place(dsn string) databasetest.Place {
 // server returns how to reach a server, with a user who may make databases.
 func server(t *testing.T) *mysql.Config {
 	t.Helper()
-	s, err := mysql.ParseDSN(databasetest.Server(t, "TEST_MYSQL_DSN", "MySQL or MariaDB"))
+	s, err := mysql.ParseDSN(leftout.Service(t, "TEST_MYSQL_DSN", "MySQL or MariaDB"))
 	if err != nil {
 		t.Fatal("TEST_MYSQL_DSN is not a DSN")
 	}

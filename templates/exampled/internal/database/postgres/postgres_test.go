@@ -23,6 +23,7 @@ import (
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/database"
 	"github.com/daemongen/daemongen/templates/exampled/internal/database/databasetest"
+	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
 )
 
 func TestMain(m *testing.M) { databasetest.Main(m, place) }
@@ -38,7 +39,7 @@ func place(dsn string) databasetest.Place {
 // database.
 func server(t *testing.T) *url.URL {
 	t.Helper()
-	u, err := url.Parse(databasetest.Server(t, "TEST_POSTGRES_URL", "PostgreSQL"))
+	u, err := url.Parse(leftout.Service(t, "TEST_POSTGRES_URL", "PostgreSQL"))
 	if err != nil || u.Host == "" {
 		t.Fatal("TEST_POSTGRES_URL is not a URL postgres://user:password@host:port/name")
 	}

@@ -3,14 +3,11 @@ package amqp
 // The broker of the tests, and what they do with it.
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"runtime"
@@ -22,42 +19,16 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
+	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
+	"github.com/daemongen/daemongen/templates/exampled/internal/proxytest"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
 )
 
 // patience is how long a test waits for what has to happen.
 const patience = 30 * time.Second
 
-var leftOut bool
-
-// TestMain says at the end what was left out: to go test itself, since that keeps
-// what a package that passes has printed to itself.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if leftOut {
-		out := starter()
-		_, _ = fmt.Fprintln(out, "LEFT OUT: the tests with RabbitMQ, since TEST_AMQP_URL is not set")
-	}
-	os.Exit(code)
-}
-
-// starter returns standard error of the go command that runs the tests, where it
-// is a terminal or a pipe; else standard output, which go test shows with -v.
-func starter() io.Writer {
-	parent := fmt.Sprintf("/proc/%d/", os.Getppid())
-	name, err := os.ReadFile(parent + "comm")
-	if err != nil || strings.TrimSpace(string(name)) != "go" {
-		return os.Stdout
-	}
-	file, err := os.OpenFile(parent+"fd/2", os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return os.Stdout
-	}
-	if info, err := file.Stat(); err != nil || info.Mode().IsRegular() {
-		return os.Stdout
-	}
-	return file
-}
+func TestMain(m *testing.M) { os.Exit(leftout.Main(m)) }
 
 // broker is the real one, with a connection to look into it.
 type broker struct {
@@ -67,18 +38,10 @@ type broker struct {
 	conn    *amqp091.Connection
 }
 
-// newBroker returns the broker, without which the test is left out; where CI=true
-// that is a failure, since nobody reads there what was left out.
+// newBroker returns the broker, without which the test is left out.
 func newBroker(t *testing.T) *broker {
 	t.Helper()
-	text := os.Getenv("TEST_AMQP_URL")
-	if text == "" {
-		leftOut = true
-		if os.Getenv("CI") == "true" {
-			t.Fatal("TEST_AMQP_URL is not set, and CI=true accepts nothing left out")
-		}
-		t.Skip("LEFT OUT: TEST_AMQP_URL is not set")
-	}
+	text := leftout.Service(t, "TEST_AMQP_URL", "RabbitMQ")
 	u, err := url.Parse(text)
 	if err != nil {
 		t.Fatal("TEST_AMQP_URL is no URL")
@@ -211,14 +174,7 @@ type inbox chan transport.Message
 
 // Submit implements transport.Queue.
 func (q inbox) Submit(ctx context.Context, messages []transport.Message) (int, error) {
-	for i, m := range messages {
-		select {
-		case q <- m:
-		case <-ctx.Done():
-			return i, ctx.Err()
-		}
-	}
-	return len(messages), nil
+	return transporttest.Queue(q).Submit(ctx, messages)
 }
 
 func (q inbox) take(t *testing.T) *message {
@@ -263,7 +219,7 @@ func (e *echo) count() int {
 type served struct {
 	*Transport
 	t       *testing.T
-	log     *journal
+	log     *transporttest.Journal
 	end     context.CancelFunc
 	ended   chan error
 	changes chan struct{} // each change of Away; holds one
@@ -281,7 +237,7 @@ func serve(t *testing.T, c *Config, q transport.Queue) *served {
 func connect(t *testing.T, c *Config) *served {
 	t.Helper()
 	noLeaks(t)
-	s := &served{t: t, log: &journal{}, ended: make(chan error, 1), changes: make(chan struct{}, 1)}
+	s := &served{t: t, log: new(transporttest.Journal), ended: make(chan error, 1), changes: make(chan struct{}, 1)}
 	made, err := c.New(transport.Env{Log: slog.New(slog.NewTextHandler(s.log, nil)), Changed: func() { signal(s.changes) }})
 	if err != nil {
 		t.Fatal(err)
@@ -329,28 +285,6 @@ func (s *served) isAway(want bool) {
 	})
 }
 
-// journal is a log.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-// String is all that was logged.
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
-func (j *journal) count(text string) int { return strings.Count(j.String(), text) }
-
 // noLeaks checks at the end of the test that there are no more goroutines and
 // descriptors than now: pitfall 65.
 func noLeaks(t *testing.T) {
@@ -374,145 +308,9 @@ func countDescriptors() int {
 	return len(entries)
 }
 
-// proxy stands between a transport and the broker, and fails when it is told to.
-type proxy struct {
-	t       *testing.T
-	address string // to connect to
-	broker  string
-
-	mu       sync.Mutex
-	listener net.Listener
-	open     map[net.Conn]bool
-	silent   bool
-	frozen   chan struct{} // closed by thaw; nil: all is handed on
-}
-
-func newProxy(t *testing.T, broker string) *proxy {
-	t.Helper()
-	p := &proxy{t: t, address: "127.0.0.1:0", broker: broker, open: make(map[net.Conn]bool)}
-	p.start()
-	t.Cleanup(p.stop)
-	return p
-}
-
-// start listens, at the same address as before.
-func (p *proxy) start() {
-	p.t.Helper()
-	listener, err := net.Listen("tcp", p.address)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listener, p.address = listener, listener.Addr().String()
-	go p.accept(listener)
-}
-
-func (p *proxy) accept(listener net.Listener) {
-	for {
-		client, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		if !p.keep(client) {
-			go func() { // nobody answers it
-				_, _ = io.Copy(io.Discard, client)
-				_ = client.Close()
-			}()
-			continue
-		}
-		server, err := net.Dial("tcp", p.broker)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.keep(server)
-		go p.hand(client, server)
-		go p.hand(server, client)
-	}
-}
-
-// keep remembers a connection, and reports whether it is to be served.
-func (p *proxy) keep(conn net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.open[conn] = true
-	return !p.silent
-}
-
-func (p *proxy) hand(from, to net.Conn) {
-	defer func() {
-		_ = to.Close()
-		_ = from.Close()
-	}()
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
-		p.mu.Lock()
-		frozen := p.frozen
-		p.mu.Unlock()
-		if frozen != nil {
-			<-frozen
-			return // what came meanwhile is lost
-		}
-		if _, err := to.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// freeze has nothing get through any more, and nobody notice; new connections are
-// not answered.
-func (p *proxy) freeze() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.frozen, p.silent = make(chan struct{}), true
-	p.t.Cleanup(p.thaw)
-}
-
-// thaw ends the connections of before, and hands on new ones.
-func (p *proxy) thaw() {
-	p.mu.Lock()
-	if p.frozen != nil {
-		close(p.frozen)
-	}
-	p.frozen, p.silent = nil, false
-	p.mu.Unlock()
-	p.cut()
-}
-
-// silence has it say nothing to those who connect from now on.
-func (p *proxy) silence() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.silent = true
-}
-
-// cut ends all connections, without a word to either side.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for conn := range p.open {
-		_ = conn.(*net.TCPConn).SetLinger(0) // a reset, as of a broker that was killed
-		_ = conn.Close()
-	}
-	clear(p.open)
-}
-
-// stop is the end of the broker: it refuses connections.
-func (p *proxy) stop() {
-	p.mu.Lock()
-	_ = p.listener.Close()
-	p.mu.Unlock()
-	p.cut()
-}
-
 // through has a section reach the broker by the proxy.
-func (p *proxy) through(c *Config) *Config {
-	c.URLs = []string{"amqp://" + p.address + "/"}
+func through(p *proxytest.Proxy, c *Config) *Config {
+	c.URLs = []string{"amqp://" + p.Address() + "/"}
 	return c
 }
 

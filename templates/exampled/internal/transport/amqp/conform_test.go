@@ -10,6 +10,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"github.com/daemongen/daemongen/templates/exampled/internal/proxytest"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
 )
@@ -18,14 +19,14 @@ import (
 // its peers find it; a proxy is between all of them and the broker.
 func TestConformance(t *testing.T) {
 	b := newBroker(t)
-	p := newProxy(t, b.url.Host)
+	p := proxytest.New(t, b.url.Host)
 	transporttest.Run(t, transporttest.Harness{
-		Config:  func() transport.Config { c := b.config(); c.Prefetch = 100; return p.through(c) },
+		Config:  func() transport.Config { c := b.config(); c.Prefetch = 100; return through(p, c) },
 		Address: func(tr transport.Transport) string { return tr.(*Transport).settings.Load().Exchange },
 		Dial:    func(exchange string) (transporttest.Peer, error) { return newPeer(b.url.String(), exchange) },
 		Cut: func(transport.Transport) (restore func()) {
-			p.stop()
-			return p.start
+			p.Stop()
+			return p.Start
 		},
 		Replies:    true,
 		Redelivers: true,

@@ -12,6 +12,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
+	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
 )
 
 // bury makes a dead letter of a message.
@@ -160,7 +161,7 @@ func (b *broker) alarm(limit string) {
 	b.t.Helper()
 	control := os.Getenv("TEST_AMQP_CTL")
 	if control == "" {
-		b.t.Skip("LEFT OUT: TEST_AMQP_CTL is not set: no alarm can be raised")
+		leftout.Skip(b.t, "the tests with an alarm of RabbitMQ, since TEST_AMQP_CTL is not set")
 	}
 	if out, err := exec.Command(control, "set_disk_free_limit", limit).CombinedOutput(); err != nil {
 		b.t.Fatalf("%v\n%s", err, out)
@@ -236,7 +237,7 @@ func TestStopInDiskAlarm(t *testing.T) {
 	if n := s.replier.lost.Load(); n != 1 {
 		t.Errorf("%d replies lost, want 1", n)
 	}
-	if n := s.log.count("a reply could not be sent"); n != 1 {
+	if n := s.log.Count("a reply could not be sent"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 	b.ready(queue(c), 0)

@@ -10,6 +10,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
+	"github.com/daemongen/daemongen/templates/exampled/internal/proxytest"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 )
 
@@ -19,9 +20,9 @@ import (
 func TestCutUnderLoad(t *testing.T) {
 	b := newBroker(t)
 	c := b.config()
-	p := newProxy(t, b.url.Host)
+	p := proxytest.New(t, b.url.Host)
 	e := &echo{}
-	s := connect(t, p.through(c))
+	s := connect(t, through(p, c))
 	s.longest = 200 * time.Millisecond // a session that is cut soon is no reason for haste
 	s.begin(e)
 	const cuts, messages = 20, 200
@@ -32,12 +33,12 @@ func TestCutUnderLoad(t *testing.T) {
 		}
 		go func() { // in the middle of it
 			if n%2 == 0 {
-				p.cut()
+				p.Cut()
 				return
 			}
-			p.stop()
+			p.Stop()
 			s.isAway(true)
-			p.start()
+			p.Start()
 		}()
 		b.publish(c, published...)
 		eventually(t, func() bool { return e.count() == (n+1)*messages }, func() string {
@@ -47,7 +48,7 @@ func TestCutUnderLoad(t *testing.T) {
 	}
 	s.stop()
 	b.ready(queue(c), 0)
-	if n := s.log.count("connected again"); n < cuts/2 {
+	if n := s.log.Count("connected again"); n < cuts/2 {
 		t.Errorf("connected again %d times only", n)
 	}
 }
@@ -57,15 +58,15 @@ func TestCutUnderLoad(t *testing.T) {
 func TestTagsOfLostConnection(t *testing.T) {
 	b := newBroker(t)
 	c := b.config()
-	p := newProxy(t, b.url.Host)
+	p := proxytest.New(t, b.url.Host)
 	q := make(inbox, 100)
-	s := serve(t, p.through(c), q)
+	s := serve(t, through(p, c), q)
 	b.publish(c, numbered(10)...)
 	var old []*message
 	for range 10 {
 		old = append(old, q.take(t))
 	}
-	p.cut()
+	p.Cut()
 	var fresh []*message
 	for range 10 { // from the next connection
 		fresh = append(fresh, q.take(t))
@@ -97,12 +98,12 @@ func TestTagsOfLostConnection(t *testing.T) {
 func TestBuryOfLostConnection(t *testing.T) {
 	b := newBroker(t)
 	c := b.config()
-	p := newProxy(t, b.url.Host)
+	p := proxytest.New(t, b.url.Host)
 	q := make(inbox, 10)
-	serve(t, p.through(c), q)
+	serve(t, through(p, c), q)
 	b.publish(c, numbered(1)...)
 	old := q.take(t)
-	p.cut()
+	p.Cut()
 	fresh := q.take(t)
 	if err := bury(t, old); err != nil {
 		t.Error(err)
@@ -120,14 +121,14 @@ func TestSilentBroker(t *testing.T) {
 	b := newBroker(t)
 	c := b.config()
 	c.Heartbeat, c.ConnectTimeout = config.Duration(time.Second), config.Duration(200*time.Millisecond)
-	p := newProxy(t, b.url.Host)
+	p := proxytest.New(t, b.url.Host)
 	e := &echo{}
-	s := serve(t, p.through(c), e)
+	s := serve(t, through(p, c), e)
 	b.publish(c, numbered(1)...)
 	eventually(t, func() bool { return e.count() == 1 }, s.Status)
-	p.freeze()
+	p.Freeze()
 	s.isAway(true)
-	p.thaw()
+	p.Thaw()
 	s.isAway(false)
 	b.publish(c, numbered(3)...)
 	eventually(t, func() bool { return e.count() == 3 }, s.Status)
@@ -137,12 +138,12 @@ func TestSilentBroker(t *testing.T) {
 func TestStopOfSilentBroker(t *testing.T) {
 	b := newBroker(t)
 	c := b.config()
-	p := newProxy(t, b.url.Host)
+	p := proxytest.New(t, b.url.Host)
 	q := make(inbox, 10)
-	s := serve(t, p.through(c), q)
+	s := serve(t, through(p, c), q)
 	b.publish(c, numbered(2)...)
 	first, second := q.take(t), q.take(t)
-	p.freeze()
+	p.Freeze()
 	s.end()
 	first.Settle(nil, nil)
 	second.Settle(nil, transport.ErrStopped)
@@ -165,9 +166,9 @@ func TestQueueDeleted(t *testing.T) {
 			if _, err := b.channel.QueueDelete(queue(c), false, false, false); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, func() bool { return s.log.count("has cancelled the consumer of queue") == 1 }, s.log.String)
+			eventually(t, func() bool { return s.log.Count("has cancelled the consumer of queue") == 1 }, s.log.String)
 			if !declares {
-				eventually(t, func() bool { return s.log.count("is not there: make it, or set declare = true") == 1 }, s.log.String)
+				eventually(t, func() bool { return s.log.Count("is not there: make it, or set declare = true") == 1 }, s.log.String)
 				s.isAway(true)
 				again := *c
 				again.Declare = true
@@ -195,7 +196,7 @@ func TestChannelError(t *testing.T) {
 	again := q.take(t)
 	m.Settle(nil, nil)
 	again.Settle(nil, nil)
-	if n := s.log.count("PRECONDITION_FAILED - unknown delivery tag 77"); n != 1 {
+	if n := s.log.Count("PRECONDITION_FAILED - unknown delivery tag 77"); n != 1 {
 		t.Errorf("told %d times\n%s", n, s.log)
 	}
 	s.stop()
@@ -206,8 +207,8 @@ func TestChannelError(t *testing.T) {
 // may pass is something to wait for: pitfall 13.
 func TestNewFails(t *testing.T) {
 	b := newBroker(t)
-	silent := newProxy(t, b.url.Host)
-	silent.silence()
+	silent := proxytest.New(t, b.url.Host)
+	silent.Silence()
 	const secret = "hunter2-marker"
 	for name, test := range map[string]struct {
 		change func(c *Config)
@@ -218,7 +219,7 @@ func TestNewFails(t *testing.T) {
 		"user":          {func(c *Config) { c.Username, c.Password = "nobody", secret }, false, "not allowed"},
 		"vhost":         {func(c *Config) { c.URLs = []string{"amqp://" + b.url.Host + "/nowhere"} }, false, "vhost nowhere not found"},
 		"nobody there":  {func(c *Config) { c.URLs = []string{"amqp://127.0.0.1:1/"} }, true, "127.0.0.1:1: connection refused"},
-		"nothing said":  {func(c *Config) { silent.through(c); c.ConnectTimeout = config.Duration(50 * time.Millisecond) }, true, "no answer within connect_timeout"},
+		"nothing said":  {func(c *Config) { through(silent, c); c.ConnectTimeout = config.Duration(50 * time.Millisecond) }, true, "no answer within connect_timeout"},
 		"other queue":   {func(c *Config) { c.QueueType = "quorum" }, false, "exists with other properties: delete it, or set declare = false"},
 		"other type":    {func(c *Config) { c.ExchangeType = "fanout" }, false, "exists with other properties"},
 		"passive":       {func(c *Config) { c.Declare = false; c.Queues = map[string][]string{"nosuch": nil} }, false, `queue "nosuch" is not there`},
@@ -256,23 +257,23 @@ func TestNewFails(t *testing.T) {
 func TestNodes(t *testing.T) {
 	b := newBroker(t)
 	c := b.config()
-	one, two := newProxy(t, b.url.Host), newProxy(t, b.url.Host)
-	c.URLs = []string{"amqp://" + one.address, "amqp://" + two.address}
-	one.stop()
+	one, two := proxytest.New(t, b.url.Host), proxytest.New(t, b.url.Host)
+	c.URLs = []string{"amqp://" + one.Address(), "amqp://" + two.Address()}
+	one.Stop()
 	s := serve(t, c, &echo{})
 	s.isAway(false)
-	if got := s.Status(); !strings.Contains(got, two.address) {
+	if got := s.Status(); !strings.Contains(got, two.Address()) {
 		t.Error(got)
 	}
-	one.start()
-	two.stop()
-	from := func(p *proxy) {
+	one.Start()
+	two.Stop()
+	from := func(p *proxytest.Proxy) {
 		t.Helper()
-		eventually(t, func() bool { return strings.Contains(s.Status(), "consuming from "+p.address) }, s.Status)
+		eventually(t, func() bool { return strings.Contains(s.Status(), "consuming from "+p.Address()) }, s.Status)
 	}
 	from(one)
-	two.start()
-	one.stop()
+	two.Start()
+	one.Stop()
 	from(two)
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/daemongen/daemongen/templates/exampled/internal/proxytest"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 )
 
@@ -84,10 +85,10 @@ func TestReloadFails(t *testing.T) {
 func TestReloadWhileAway(t *testing.T) {
 	b := newBroker(t)
 	c := b.config()
-	p := newProxy(t, b.url.Host)
+	p := proxytest.New(t, b.url.Host)
 	there := *c
 	e := &echo{}
-	s := connect(t, p.through(c))
+	s := connect(t, through(p, c))
 	s.reload(c) // no change
 	more := *c
 	more.Prefetch = 3
@@ -95,10 +96,10 @@ func TestReloadWhileAway(t *testing.T) {
 	s.begin(e)
 	b.publish(c, numbered(1)...)
 	eventually(t, func() bool { return e.count() == 1 }, s.Status)
-	if n := s.log.count("connected again"); n != 0 || s.Away() != "" {
+	if n := s.log.Count("connected again"); n != 0 || s.Away() != "" {
 		t.Errorf("connected again %d times, away %q", n, s.Away())
 	}
-	p.stop()
+	p.Stop()
 	s.isAway(true)
 	s.reload(&there)
 	s.isAway(false)

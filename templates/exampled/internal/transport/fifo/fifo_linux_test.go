@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
 )
 
 // Who retires with half a line reads the rest of it, and leaves what follows whole.
@@ -24,12 +26,12 @@ func TestRetireWithinLine(t *testing.T) {
 	if _, err := file.WriteString("be"); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "it is read", func() bool { return unread(t, file) == 0 })
+	transporttest.Poll(t, "it is read", func() bool { return unread(t, file) == 0 })
 	s.Retire()
 	if _, err := file.WriteString("gun\nnext\n"); err != nil {
 		t.Fatal(err)
 	}
-	s.wait()
+	s.Wait()
 	// A read that had begun may have taken all.
 	got := append(q.sorted(), strings.Fields(string(readAll(t, file)))...)
 	if !slices.Equal(got, []string{"begun", "next"}) {

@@ -15,52 +15,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
 )
-
-// patience is how long to wait for what has to happen.
-const patience = 10 * time.Second
-
-// queue hands each message to who asks for it; nobody asking is a full queue.
-type queue chan transport.Message
-
-func (q queue) Submit(ctx context.Context, messages []transport.Message) (int, error) {
-	for i, m := range messages {
-		select {
-		case q <- m:
-		case <-ctx.Done():
-			return i, ctx.Err()
-		}
-	}
-	return len(messages), nil
-}
-
-// take waits for a message, and does not settle it.
-func (q queue) take(t *testing.T) transport.Message {
-	t.Helper()
-	select {
-	case m := <-q:
-		return m
-	case <-time.After(patience):
-		t.Fatal("no message came")
-		return nil
-	}
-}
-
-// want takes messages, and settles them as done.
-func (q queue) want(t *testing.T, bodies ...string) {
-	t.Helper()
-	for _, body := range bodies {
-		m := q.take(t)
-		if got := string(m.Body()); got != body {
-			t.Errorf("message %.40q, want %.40q", got, body)
-		}
-		m.Settle(nil, nil)
-	}
-}
 
 // settle is a queue that settles each message at once, and notes it.
 type settle struct {
@@ -88,9 +47,7 @@ func (s *settle) sorted() []string {
 // served is a transport that serves.
 type served struct {
 	*Transport
-	t    *testing.T
-	end  context.CancelFunc
-	over chan error
+	*transporttest.Serving
 }
 
 func newTransport(t *testing.T, stateDir string, change func(c *Config)) *Transport {
@@ -113,31 +70,7 @@ func newTransport(t *testing.T, stateDir string, change func(c *Config)) *Transp
 
 func serve(t *testing.T, tr *Transport, q transport.Queue) *served {
 	t.Helper()
-	ctx, end := context.WithCancel(context.Background())
-	s := &served{tr, t, end, make(chan error, 1)}
-	go func() { s.over <- s.Serve(ctx, q) }()
-	t.Cleanup(end)
-	return s
-}
-
-// wait waits for the end of Serve.
-func (s *served) wait() {
-	s.t.Helper()
-	select {
-	case err := <-s.over:
-		if err != nil {
-			s.t.Error(err)
-		}
-	case <-time.After(patience):
-		s.t.Fatal("Serve goes on")
-	}
-}
-
-// stop ends the transport in good order.
-func (s *served) stop() {
-	s.t.Helper()
-	s.end()
-	s.wait()
+	return &served{tr, transporttest.Serve(t, tr, q)}
 }
 
 func fifoIn(dir string) string { return filepath.Join(dir, "exampled.fifo") }
@@ -183,7 +116,7 @@ func TestWriters(t *testing.T) {
 		}
 	}
 	writers.Wait()
-	s.stop()
+	s.Stop()
 	if got := q.sorted(); !slices.Equal(got, want) {
 		t.Errorf("%d lines came, want %d", len(got), len(want))
 	}
@@ -200,15 +133,15 @@ func TestWriters(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	dir := t.TempDir()
-	q := make(queue)
+	q := make(transporttest.Queue)
 	s := serve(t, newTransport(t, dir, func(c *Config) { c.MaxMessage = 10 }), q)
 	for _, part := range []string{"one\ntwo\r\n\nth", "r", "ee\n", "0123456789\n", "0123456789\r\n",
 		"01234567890\n", strings.Repeat("z", 5000), strings.Repeat("z", 5000) + "\nfour\n"} {
 		write(t, fifoIn(dir), part)
 	}
-	q.want(t, "one", "two", "", "three", "0123456789", "0123456789", "four")
-	poll(t, "the lines are counted", func() bool { return s.Status() == "reading "+fifoIn(dir)+", 7 lines, 2 too long" })
-	s.stop()
+	q.Want(t, "one", "two", "", "three", "0123456789", "0123456789", "four")
+	transporttest.Poll(t, "the lines are counted", func() bool { return s.Status() == "reading "+fifoIn(dir)+", 7 lines, 2 too long" })
+	s.Stop()
 }
 
 // Lines are cut the same way wherever reads end, and no buffer grows with a line
@@ -249,7 +182,7 @@ func FuzzLines(f *testing.F) {
 // Pitfall 66: while the workers have no room nothing is read, and writers wait.
 func TestBackPressure(t *testing.T) {
 	dir := t.TempDir()
-	q := make(queue)
+	q := make(transporttest.Queue)
 	serve(t, newTransport(t, dir, nil), q)
 	const total = 3000
 	line := strings.Repeat("x", 999) + "\n"
@@ -270,7 +203,7 @@ func TestBackPressure(t *testing.T) {
 		}
 	}()
 	last, since := int64(-1), 0
-	poll(t, "the writer waits", func() bool {
+	transporttest.Poll(t, "the writer waits", func() bool {
 		if n := written.Load(); n != last {
 			last, since = n, 0
 		} else {
@@ -282,7 +215,7 @@ func TestBackPressure(t *testing.T) {
 		t.Errorf("%d lines were taken that the queue has no room for", last)
 	}
 	for range total {
-		q.take(t).Settle(nil, nil)
+		q.Take(t).Settle(nil, nil)
 	}
 }
 
@@ -290,19 +223,19 @@ func TestBackPressure(t *testing.T) {
 // pipe, is handled by the next one; what is settled is not.
 func TestStopKeepsTheRest(t *testing.T) {
 	dir := t.TempDir()
-	q := make(queue)
+	q := make(transporttest.Queue)
 	s := serve(t, newTransport(t, dir, nil), q)
 	write(t, fifoIn(dir), "one\ntwo\nthree\n")
-	one, two := q.take(t), q.take(t) // and the third waits for room
+	one, two := q.Take(t), q.Take(t) // and the third waits for room
 	write(t, fifoIn(dir), "four\nfive\n")
-	s.end()
-	poll(t, "reading has ended", func() bool { return strings.HasPrefix(s.Status(), "stopped") })
-	if len(s.over) != 0 {
+	s.Cancel()
+	transporttest.Poll(t, "reading has ended", func() bool { return strings.HasPrefix(s.Status(), "stopped") })
+	if s.Ended() {
 		t.Error("Serve does not wait for what was taken")
 	}
 	one.Settle(nil, nil)
 	two.Settle(nil, transport.ErrStopped)
-	s.wait()
+	s.Wait()
 	names := left(t, dir)
 	if len(names) != 1 {
 		t.Fatalf("kept in %q", names)
@@ -311,13 +244,13 @@ func TestStopKeepsTheRest(t *testing.T) {
 		t.Errorf("the mode is %v, %v", info.Mode(), err)
 	}
 
-	next := make(queue)
+	next := make(transporttest.Queue)
 	s = serve(t, newTransport(t, dir, nil), next)
 	write(t, fifoIn(dir), "six\n")
 	var got []string
 	var held []transport.Message
 	for range 5 {
-		m := next.take(t)
+		m := next.Take(t)
 		got = append(got, string(m.Body()))
 		held = append(held, m)
 	}
@@ -332,8 +265,8 @@ func TestStopKeepsTheRest(t *testing.T) {
 		t.Errorf("a line is under way, and the file is gone: %q", now)
 	}
 	held[0].Settle(nil, nil)
-	poll(t, "the file is gone", func() bool { return left(t, dir) == nil })
-	s.stop()
+	transporttest.Poll(t, "the file is gone", func() bool { return left(t, dir) == nil })
+	s.Stop()
 }
 
 // Who has taken over what was kept has it alone, and a process that is killed leaves
@@ -403,11 +336,11 @@ func TestHandover(t *testing.T) {
 	for range 20 {
 		next := serve(t, newTransport(t, dir, nil), all)
 		present.Retire()
-		present.wait()
+		present.Wait()
 		present = next
 	}
 	writing.Wait()
-	present.stop()
+	present.Stop()
 	if got := all.sorted(); !slices.Equal(got, want) {
 		t.Errorf("%d lines came, want %d", len(got), len(want))
 	}
@@ -501,8 +434,8 @@ func TestReload(t *testing.T) {
 		change.Commit()
 	}
 	write(t, other, "three\n")
-	poll(t, "all lines", func() bool { return slices.Equal(q.sorted(), []string{"one", "three", "two"}) })
-	poll(t, "the fifo before is closed", func() bool {
+	transporttest.Poll(t, "all lines", func() bool { return slices.Equal(q.sorted(), []string{"one", "three", "two"}) })
+	transporttest.Poll(t, "the fifo before is closed", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.open) == 1
@@ -520,13 +453,13 @@ func TestReload(t *testing.T) {
 	}
 	change.Commit()
 	write(t, other, "four\n")
-	poll(t, "the line", func() bool { return slices.Contains(q.sorted(), "four") })
+	transporttest.Poll(t, "the line", func() bool { return slices.Contains(q.sorted(), "four") })
 
 	to.Path = config.Path(dir)
 	if _, err := s.Reload(&to); err == nil {
 		t.Error("a folder was taken for a fifo")
 	}
-	s.stop()
+	s.Stop()
 	if _, err := s.Reload(&to); !errors.Is(err, transport.ErrStopped) {
 		t.Errorf("Reload after the end: %v", err)
 	}
@@ -534,14 +467,14 @@ func TestReload(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	dir := t.TempDir()
-	q := make(queue)
+	q := make(transporttest.Queue)
 	s := serve(t, newTransport(t, dir, nil), q)
 	write(t, fifoIn(dir), "one\n")
-	m := q.take(t)
+	m := q.Take(t)
 	if err := errors.Join(s.Close(), s.Close()); err != nil {
 		t.Error(err)
 	}
-	s.wait()
+	s.Wait()
 	m.Settle(nil, nil) // too late, and no harm
 	if err := s.Serve(t.Context(), q); err != nil {
 		t.Error(err)
@@ -561,7 +494,7 @@ func TestLeavesNothing(t *testing.T) {
 		q := &settle{}
 		s := serve(t, newTransport(t, dir, nil), q)
 		write(t, fifoIn(dir), "x\n")
-		s.stop()
+		s.Stop()
 		if n := len(q.sorted()) + len(left(t, dir)); n != 1 {
 			t.Fatalf("%d lines were handled or kept, want 1", n)
 		}
@@ -569,23 +502,23 @@ func TestLeavesNothing(t *testing.T) {
 			_ = os.Remove(name)
 		}
 	}
-	poll(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before })
+	transporttest.Poll(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // What can't be kept is an error that says how much is lost.
 func TestCannotKeep(t *testing.T) {
 	dir := t.TempDir()
-	q := make(queue)
+	q := make(transporttest.Queue)
 	tr := newTransport(t, dir, nil)
 	s := serve(t, tr, q)
 	write(t, fifoIn(dir), "one\n")
-	m := q.take(t)
+	m := q.Take(t)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	s.end()
+	s.Cancel()
 	m.Settle(nil, transport.ErrStopped)
-	if err := <-s.over; err == nil || !strings.Contains(err.Error(), "1 lines that were read, and not handled, are lost") {
+	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "1 lines that were read, and not handled, are lost") {
 		t.Error(err)
 	}
 }
@@ -607,15 +540,5 @@ func TestValidate(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
-	}
-}
-
-// poll waits until the condition holds.
-func poll(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain:", what)
-		}
 	}
 }

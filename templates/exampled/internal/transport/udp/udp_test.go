@@ -15,54 +15,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
 )
 
-// patience is how long to wait for what has to happen.
-const patience = 10 * time.Second
-
-// queue hands each message to who asks for it; nobody asking is a full queue.
-type queue chan transport.Message
-
-func (q queue) Submit(ctx context.Context, messages []transport.Message) (int, error) {
-	for i, m := range messages {
-		select {
-		case q <- m:
-		case <-ctx.Done():
-			return i, ctx.Err()
-		}
-	}
-	return len(messages), nil
-}
-
-// take waits for a message.
-func (q queue) take(t *testing.T) transport.Message {
-	t.Helper()
-	select {
-	case m := <-q:
-		return m
-	case <-time.After(patience):
-		t.Fatal("no message came")
-		return nil
-	}
-}
-
-// echo answers each message with itself, at once.
-type echo struct{}
-
-func (echo) Submit(_ context.Context, messages []transport.Message) (int, error) {
-	for _, m := range messages {
-		m.Settle(m.Body(), nil)
-	}
-	return len(messages), nil
-}
+func TestMain(m *testing.M) { os.Exit(leftout.Main(m)) }
 
 // served is a transport that serves.
 type served struct {
 	*Transport
-	t    *testing.T
-	end  context.CancelFunc
-	over chan error
+	*transporttest.Serving
 }
 
 func newTransport(t *testing.T, change func(c *Config)) *Transport {
@@ -91,24 +54,7 @@ func newTransportOn(t *testing.T, listen func(network, address string) (net.Pack
 
 func serve(t *testing.T, tr *Transport, q transport.Queue) *served {
 	t.Helper()
-	ctx, end := context.WithCancel(context.Background())
-	s := &served{tr, t, end, make(chan error, 1)}
-	go func() { s.over <- s.Serve(ctx, q) }()
-	t.Cleanup(end)
-	return s
-}
-
-// wait waits for the end of Serve.
-func (s *served) wait() {
-	s.t.Helper()
-	select {
-	case err := <-s.over:
-		if err != nil {
-			s.t.Error(err)
-		}
-	case <-time.After(patience):
-		s.t.Fatal("Serve goes on")
-	}
+	return &served{tr, transporttest.Serve(t, tr, q)}
 }
 
 // peer is who sends datagrams to an address.
@@ -155,7 +101,7 @@ func (p peer) receive(within time.Duration) string {
 // after it was taken.
 func wantStatus(t *testing.T, s *served, parts ...string) {
 	t.Helper()
-	poll(t, fmt.Sprintf("status with %q", parts), func() bool {
+	transporttest.Poll(t, fmt.Sprintf("status with %q", parts), func() bool {
 		status := s.Status()
 		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(status, part) })
 	})
@@ -163,13 +109,13 @@ func wantStatus(t *testing.T, s *served, parts ...string) {
 
 func (p peer) want(reply string) {
 	p.t.Helper()
-	if got := p.receive(patience); got != reply {
+	if got := p.receive(transporttest.Patience); got != reply {
 		p.t.Errorf("reply %.40q, want %.40q", got, reply)
 	}
 }
 
 func TestReplies(t *testing.T) {
-	s := serve(t, newTransport(t, nil), echo{})
+	s := serve(t, newTransport(t, nil), new(transporttest.Echo))
 	var peers sync.WaitGroup
 	for i := range 8 {
 		p := dial(t, s.Addr())
@@ -193,13 +139,13 @@ func TestReplies(t *testing.T) {
 // A reply comes after the message is settled, whatever the order, and bodies last
 // until then.
 func TestReplyAfterSettling(t *testing.T) {
-	q := make(queue)
+	q := make(transporttest.Queue)
 	s := serve(t, newTransport(t, nil), q)
 	a, b := dial(t, s.Addr()), dial(t, s.Addr())
 	a.send("one")
-	first := q.take(t)
+	first := q.Take(t)
 	b.send("two")
-	second := q.take(t)
+	second := q.Take(t)
 	second.Settle([]byte("2"), nil)
 	b.want("2")
 	if got := string(first.Body()); got != "one" {
@@ -213,12 +159,12 @@ func TestReplyAfterSettling(t *testing.T) {
 }
 
 func TestNoReply(t *testing.T) {
-	q := make(queue)
+	q := make(transporttest.Queue)
 	tr := newTransport(t, func(c *Config) { c.Reply = false })
 	s := serve(t, tr, q)
 	p := dial(t, s.Addr())
 	p.send("one")
-	q.take(t).Settle([]byte("TRUE"), nil)
+	q.Take(t).Settle([]byte("TRUE"), nil)
 	to := *tr.settings.Load()
 	to.Reply = true
 	change, err := s.Reload(&to)
@@ -227,10 +173,10 @@ func TestNoReply(t *testing.T) {
 	}
 	change.Commit()
 	p.send("two")
-	q.take(t).Settle([]byte("2"), nil)
+	q.Take(t).Settle([]byte("2"), nil)
 	p.want("2") // and so none to the first
 	p.send("three")
-	q.take(t).Settle(nil, transport.ErrStopped)
+	q.Take(t).Settle(nil, transport.ErrStopped)
 	if got := p.receive(20 * time.Millisecond); got != "" {
 		t.Errorf("reply %q to a message that is given back", got)
 	}
@@ -238,7 +184,7 @@ func TestNoReply(t *testing.T) {
 
 // What is too long is dropped, whole, and what is not is whole.
 func TestTooLong(t *testing.T) {
-	s := serve(t, newTransport(t, func(c *Config) { c.MaxMessage = 1000 }), echo{})
+	s := serve(t, newTransport(t, func(c *Config) { c.MaxMessage = 1000 }), new(transporttest.Echo))
 	p := dial(t, s.Addr())
 	for _, n := range []int{1001, 2000, 60000} {
 		p.send(strings.Repeat("x", n))
@@ -251,7 +197,7 @@ func TestTooLong(t *testing.T) {
 
 // The longest datagrams that there are.
 func TestLargest(t *testing.T) {
-	s := serve(t, newTransport(t, func(c *Config) { c.MaxMessage, c.ReceiveBuffer = largest, 0 }), echo{})
+	s := serve(t, newTransport(t, func(c *Config) { c.MaxMessage, c.ReceiveBuffer = largest, 0 }), new(transporttest.Echo))
 	p := dial(t, s.Addr())
 	longest := strings.Repeat("y", 65507) // over IPv4
 	p.send(longest)
@@ -261,7 +207,7 @@ func TestLargest(t *testing.T) {
 // Pitfall 66: while the workers have no room nothing is read, and memory is not
 // taken. The kernel drops what it has no room for, which is counted.
 func TestBackPressure(t *testing.T) {
-	q := make(queue)
+	q := make(transporttest.Queue)
 	s := serve(t, newTransport(t, func(c *Config) { c.ReceiveBuffer = 32 << 10 }), q)
 	p := dial(t, s.Addr())
 	before := heap()
@@ -288,7 +234,7 @@ func TestBackPressure(t *testing.T) {
 		t.Errorf("%d of %d messages came", came, sent)
 	}
 	if _, err := os.Stat("/proc/self/net/udp"); err != nil {
-		t.Skip("this system does not count what it drops")
+		leftout.Impossible(t, "a count of the datagrams that it drops")
 	}
 	wantStatus(t, s, fmt.Sprintf(" %d messages, %d dropped ", came, sent-came))
 }
@@ -304,18 +250,18 @@ func heap() int64 {
 // What was taken is answered when the service stops.
 func TestStop(t *testing.T) {
 	for name, stop := range map[string]func(s *served){
-		"end of the context": func(s *served) { s.end() },
+		"end of the context": func(s *served) { s.Cancel() },
 		"retire":             func(s *served) { s.Retire(); s.Retire() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := make(queue)
+			q := make(transporttest.Queue)
 			s := serve(t, newTransport(t, nil), q)
 			p := dial(t, s.Addr())
 			p.send("one")
-			m := q.take(t)
+			m := q.Take(t)
 			stop(s)
-			poll(t, "it listens no more", func() bool { return s.Addr() == nil })
-			if len(s.over) != 0 {
+			transporttest.Poll(t, "it listens no more", func() bool { return s.Addr() == nil })
+			if s.Ended() {
 				t.Error("Serve does not wait for the message")
 			}
 			if _, err := s.Reload(s.settings.Load()); !errors.Is(err, transport.ErrStopped) {
@@ -323,7 +269,7 @@ func TestStop(t *testing.T) {
 			}
 			m.Settle([]byte("1"), nil)
 			p.want("1")
-			s.wait()
+			s.Wait()
 			if got := s.Status(); !strings.HasPrefix(got, "stopped, 1 messages") {
 				t.Error(got)
 			}
@@ -332,14 +278,14 @@ func TestStop(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	q := make(queue)
+	q := make(transporttest.Queue)
 	s := serve(t, newTransport(t, nil), q)
 	dial(t, s.Addr()).send("one")
-	m := q.take(t)
+	m := q.Take(t)
 	if err := errors.Join(s.Close(), s.Close()); err != nil {
 		t.Error(err)
 	}
-	s.wait()
+	s.Wait()
 	m.Settle([]byte("1"), nil) // too late, and no harm
 	if err := s.Serve(t.Context(), q); err != nil {
 		t.Error(err)
@@ -361,12 +307,12 @@ func TestClose(t *testing.T) {
 // At another address nothing is lost of what was sent to the old one before, and
 // it is answered from there.
 func TestReloadAddress(t *testing.T) {
-	q := make(queue)
+	q := make(transporttest.Queue)
 	tr := newTransport(t, nil)
 	s := serve(t, tr, q)
 	before := dial(t, s.Addr())
 	before.send("one")
-	first := q.take(t)
+	first := q.Take(t)
 	before.send("two", "three") // in the kernel's buffer, or on the way to the queue
 	to := *tr.settings.Load()
 	to.Listen = "127.0.0.1:00"
@@ -387,7 +333,7 @@ func TestReloadAddress(t *testing.T) {
 	after.send("four")
 	var all []transport.Message
 	for range 3 {
-		all = append(all, q.take(t))
+		all = append(all, q.Take(t))
 	}
 	for _, m := range append(all, first) {
 		m.Settle(m.Body(), nil)
@@ -395,12 +341,12 @@ func TestReloadAddress(t *testing.T) {
 	after.want("four")
 	var got []string
 	for range 3 {
-		got = append(got, before.receive(patience))
+		got = append(got, before.receive(transporttest.Patience))
 	}
 	if slices.Sort(got); !slices.Equal(got, []string{"one", "three", "two"}) {
 		t.Errorf("replies from the old address: %q", got)
 	}
-	poll(t, "the old socket is closed", func() bool {
+	transporttest.Poll(t, "the old socket is closed", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.open) == 1
@@ -414,7 +360,7 @@ func TestReloadFails(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	tr := newTransport(t, nil)
-	s := serve(t, tr, echo{})
+	s := serve(t, tr, new(transporttest.Echo))
 	to := *tr.settings.Load()
 	to.Listen, to.MaxMessage = taken.LocalAddr().String(), 1
 	if _, err := s.Reload(&to); !errors.Is(err, syscall.EADDRINUSE) {
@@ -430,22 +376,22 @@ func TestReloadFails(t *testing.T) {
 func TestHandover(t *testing.T) {
 	tr := newTransport(t, nil)
 	shared := sharing(t, tr.endpoint.conn)
-	held := make(queue, 1)
+	held := make(transporttest.Queue, 1)
 	old := serve(t, tr, first{held, &sync.Once{}})
 	p := dial(t, old.Addr())
 	p.send("one")
-	m := held.take(t)
+	m := held.Take(t)
 	old.Retire()
 	p.send("two") // which either may read
-	fresh := serve(t, newTransportOn(t, func(string, string) (net.PacketConn, error) { return shared, nil }, nil), echo{})
+	fresh := serve(t, newTransportOn(t, func(string, string) (net.PacketConn, error) { return shared, nil }, nil), new(transporttest.Echo))
 	p.want("two")
 	m.Settle([]byte("one"), nil)
 	p.want("one")
-	old.wait()
+	old.Wait()
 	p.send("three")
 	p.want("three")
-	fresh.end()
-	fresh.wait()
+	fresh.Cancel()
+	fresh.Wait()
 }
 
 // sharing returns another descriptor of the socket. UDPConn.File would not do: of
@@ -471,12 +417,12 @@ func sharing(t *testing.T, conn *net.UDPConn) net.PacketConn {
 
 // first hands on the first message, and answers the others with themselves.
 type first struct {
-	to   queue
+	to   transporttest.Queue
 	once *sync.Once
 }
 
 func (f first) Submit(ctx context.Context, messages []transport.Message) (int, error) {
-	to := echo{}.Submit
+	to := new(transporttest.Echo).Submit
 	f.once.Do(func() { to = f.to.Submit })
 	return to(ctx, messages)
 }
@@ -485,14 +431,14 @@ func (f first) Submit(ctx context.Context, messages []transport.Message) (int, e
 func TestLeavesNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 50 {
-		s := serve(t, newTransport(t, nil), echo{})
+		s := serve(t, newTransport(t, nil), new(transporttest.Echo))
 		p := dial(t, s.Addr())
 		p.send("x")
 		p.want("x")
-		s.end()
-		s.wait()
+		s.Cancel()
+		s.Wait()
 	}
-	poll(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before })
+	transporttest.Poll(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 func TestValidate(t *testing.T) {
@@ -513,15 +459,5 @@ func TestValidate(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
-	}
-}
-
-// poll waits until the condition holds.
-func poll(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain:", what)
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package unix
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,17 +13,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
+	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport/stream"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
 )
+
+func TestMain(m *testing.M) { os.Exit(leftout.Main(m)) }
 
 func TestConformance(t *testing.T) {
 	dir := folder(t)
@@ -75,17 +76,7 @@ func serve(t *testing.T, c *Config) *stream.Transport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := tr.Serve(ctx, new(transporttest.Echo)); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		serving.Wait()
-	})
+	t.Cleanup(transporttest.Serve(t, tr, new(transporttest.Echo)).Stop)
 	return tr.(*stream.Transport)
 }
 
@@ -148,9 +139,7 @@ func TestAllowLists(t *testing.T) {
 
 // The kernel says who a peer is, whoever that claims to be.
 func TestPeerOfAnotherUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can be somebody else")
-	}
+	leftout.Root(t)
 	const uid, gid = 4711, 4712
 	dir := folder(t)
 	if err := os.Chmod(dir, 0o755); err != nil {

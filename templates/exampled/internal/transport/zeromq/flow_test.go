@@ -96,7 +96,7 @@ func (p *publisher) accept() *zmtp.Conn {
 // wants waits until the peer has subscribed to these topics.
 func (p *publisher) wants(topics ...string) {
 	p.t.Helper()
-	poll(p.t, "the subscription to "+strings.Join(topics, ", "), func() bool {
+	transporttest.Poll(p.t, "the subscription to "+strings.Join(topics, ", "), func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		slices.Sort(p.topics)
@@ -117,13 +117,13 @@ func TestSub(t *testing.T) {
 	c := testConfig()
 	c.Pattern, c.Bind, c.Connect = sub, nil, []string{p.text()}
 	c.Topics, c.Multipart = []string{"a", "b"}, last
-	q := make(hold, 10)
+	q := make(transporttest.Queue, 10)
 	s := serve(t, c, q)
 	for range 3 {
 		peer := p.accept()
 		p.wants("a", "b")
 		peer.Send(nil, []byte("a"), []byte("body"))
-		m := q.take(t)
+		m := q.Take(t)
 		if string(m.Body()) != "body" {
 			t.Errorf("received %q", m.Body())
 		}
@@ -135,14 +135,14 @@ func TestSub(t *testing.T) {
 	p.wants("a", "b")
 	reload(t, s, func(c *Config) { c.Topics = []string{"b", "c"} })
 	p.wants("b", "c")
-	poll(t, "the log", func() bool { return s.journal.count("not connected, trying again") == 1 })
+	transporttest.Poll(t, "the log", func() bool { return s.journal.Count("not connected, trying again") == 1 })
 }
 
 // A sub may bind as well, and ask those that come.
 func TestSubBinds(t *testing.T) {
 	c := testConfig()
 	c.Pattern = sub
-	q := make(hold, 10)
+	q := make(transporttest.Queue, 10)
 	s := serve(t, c, q)
 	p := publish(t, peerOptions("PUB"), "127.0.0.1:0")
 	nc, err := net.Dial("tcp", s.Addr().String())
@@ -166,15 +166,13 @@ func TestSubBinds(t *testing.T) {
 		}
 	}
 	peer.Send(nil, []byte("body"))
-	if m := q.take(t); string(m.Body()) != "body" {
+	if m := q.Take(t); string(m.Body()) != "body" {
 		t.Errorf("received %q", m.Body())
 	} else {
-		answer(m)
+		transporttest.Answer(m)
 	}
-	s.cancel()
-	if err := <-s.ended; err != nil {
-		t.Error(err)
-	}
+	s.Cancel()
+	s.Wait()
 }
 
 // A pull takes from those that it connects to and those that connect to it.
@@ -182,15 +180,15 @@ func TestPull(t *testing.T) {
 	p := publish(t, peerOptions("PUSH"), "127.0.0.1:0")
 	c := testConfig()
 	c.Pattern, c.Connect = pull, []string{p.text()}
-	q := make(hold, 10)
+	q := make(transporttest.Queue, 10)
 	s := serve(t, c, q)
 	p.accept().Send(nil, []byte("one"))
-	answer(q.take(t))
+	transporttest.Answer(q.Take(t))
 	peer := s.dial(peerOptions("PUSH"))
 	if err := peer.sendFrames([]byte("two")); err != nil {
 		t.Fatal(err)
 	}
-	answer(q.take(t))
+	transporttest.Answer(q.Take(t))
 	if got := s.Status(); !strings.Contains(got, "connected to 1 of 1, 2 connections") {
 		t.Errorf("status %q", got)
 	}
@@ -202,7 +200,7 @@ func TestPull(t *testing.T) {
 	if err := peer.sendFrames([]byte("three")); err != nil {
 		t.Fatal(err)
 	}
-	m := q.take(t)
+	m := q.Take(t)
 	if string(m.Body()) != "three" || !strings.HasSuffix(s.Status(), "1 malformed") {
 		t.Errorf("took %q, status %q", m.Body(), s.Status())
 	}
@@ -210,12 +208,10 @@ func TestPull(t *testing.T) {
 
 	// The address that a reload leaves out is left.
 	reload(t, s, func(c *Config) { c.Connect = nil })
-	poll(t, "the end of a connection", func() bool { return strings.Contains(s.Status(), ", 1 connection,") })
-	s.cancel()
-	if err := <-s.ended; err != nil {
-		t.Error(err)
-	}
-	if n := s.journal.count("messages lost"); n != 1 {
+	transporttest.Poll(t, "the end of a connection", func() bool { return strings.Contains(s.Status(), ", 1 connection,") })
+	s.Cancel()
+	s.Wait()
+	if n := s.journal.Count("messages lost"); n != 1 {
 		t.Errorf("logged %d times that a message is lost", n)
 	}
 }
@@ -227,14 +223,14 @@ func TestReconnect(t *testing.T) {
 	where := first.l.Addr().String()
 	c := testConfig()
 	c.Pattern, c.Bind, c.Connect = pull, nil, []string{first.text()}
-	q := make(hold, 10)
+	q := make(transporttest.Queue, 10)
 	s := serve(t, c, q)
 	_ = first.accept().Close()
 	_ = first.l.Close()
-	poll(t, "the loss", func() bool { return strings.Contains(s.Status(), "connected to 0 of 1") })
+	transporttest.Poll(t, "the loss", func() bool { return strings.Contains(s.Status(), "connected to 0 of 1") })
 	second := publish(t, peerOptions("PUSH"), where)
 	second.accept().Send(nil, []byte("one"))
-	answer(q.take(t))
+	transporttest.Answer(q.Take(t))
 
 	reload(t, s, func(c *Config) {
 		c.Reconnect, c.ReconnectMax = config.Duration(time.Second), config.Duration(5*time.Second)
@@ -267,12 +263,10 @@ func TestStopWhileConnecting(t *testing.T) {
 	c.Connect = []string{"tcp://" + silent.Addr().String(), "tcp://127.0.0.1:1"}
 	c.Reconnect, c.ReconnectMax = config.Duration(time.Hour), config.Duration(time.Hour)
 	c.HandshakeTimeout = config.Duration(time.Hour)
-	s := serve(t, c, make(hold))
-	poll(t, "a failure", func() bool { return s.journal.count("not connected") == 1 })
-	s.cancel()
-	if err := <-s.ended; err != nil {
-		t.Error(err)
-	}
+	s := serve(t, c, make(transporttest.Queue))
+	transporttest.Poll(t, "a failure", func() bool { return s.journal.Count("not connected") == 1 })
+	s.Cancel()
+	s.Wait()
 }
 
 // A rep that connects is a worker of the proxy there.
@@ -280,7 +274,7 @@ func TestRepConnects(t *testing.T) {
 	p := publish(t, peerOptions("DEALER"), "127.0.0.1:0")
 	c := testConfig()
 	c.Bind, c.Connect = nil, []string{p.text()}
-	q := make(hold, 10)
+	q := make(transporttest.Queue, 10)
 	serve(t, c, q)
 	nc, err := p.l.Accept()
 	if err != nil {
@@ -293,7 +287,7 @@ func TestRepConnects(t *testing.T) {
 		t.Fatal(err)
 	}
 	peer.zmtp.Send(nil, frames("client|proxy||one")...)
-	m := q.take(t)
+	m := q.Take(t)
 	m.Settle([]byte("TRUE"), nil)
 	if got, err := peer.receiveFrames(); err != nil || text(got) != "client|proxy||TRUE" {
 		t.Errorf("received %q, %v", text(got), err)
@@ -352,7 +346,7 @@ func TestMechanisms(t *testing.T) {
 		s.dial(with(zmtp.Null{})).ends(t)
 		reload(t, s, func(c *Config) { c.Password = "other" })
 		s.dial(with(zmtp.PlainClient{Username: "user", Password: "other"})).ask(t, "in")
-		if n := s.journal.count("password"); n > 1 { // "wrong username or password"
+		if n := s.journal.Count("password"); n > 1 { // "wrong username or password"
 			t.Error("the log has the password")
 		}
 	})
@@ -365,7 +359,7 @@ func TestMechanisms(t *testing.T) {
 		s.dial(with(zmtp.CurveClient{Secret: client, Server: stranger.Public()})).ends(t)
 		reload(t, s, func(c *Config) { c.ClientPublicKeys = []string{"*"} })
 		s.dial(with(zmtp.CurveClient{Secret: stranger, Server: server.Public()})).ask(t, "in")
-		if s.journal.count(server.Text()) > 0 || s.journal.count(server.Public().Text()) == 0 {
+		if s.journal.Count(server.Text()) > 0 || s.journal.Count(server.Public().Text()) == 0 {
 			t.Error("the log has the secret key, or lacks the public one")
 		}
 	})
@@ -385,10 +379,10 @@ func TestMechanisms(t *testing.T) {
 			c := testConfig()
 			c.Pattern, c.Bind, c.Connect = pull, nil, []string{p.text()}
 			m.ours(c)
-			q := make(hold, 1)
+			q := make(transporttest.Queue, 1)
 			serve(t, c, q)
 			p.accept().Send(nil, []byte("one"))
-			answer(q.take(t))
+			transporttest.Answer(q.Take(t))
 		}
 	})
 }

@@ -172,11 +172,11 @@ func TestGarbage(t *testing.T) {
 				}
 				_, _ = p.Close(), stays.Close()
 			}
-			poll(t, "the connections to end", func() bool { return strings.Contains(s.Status(), " 1 connection,") })
+			transporttest.Poll(t, "the connections to end", func() bool { return strings.Contains(s.Status(), " 1 connection,") })
 			if grown := memory() - before; grown > 8<<20 {
 				t.Errorf("%d bytes of memory are left", grown)
 			}
-			poll(t, "the descriptors to close", func() bool { return descriptors() <= opened })
+			transporttest.Poll(t, "the descriptors to close", func() bool { return descriptors() <= opened })
 		})
 	}
 }
@@ -217,10 +217,6 @@ func TestHalfOpen(t *testing.T) {
 
 // However often peers come and go, nothing is left of them.
 func TestChurn(t *testing.T) {
-	cycles := 10000
-	if testing.Short() {
-		cycles = 500
-	}
 	s := serve(t, testConfig(), new(transporttest.Echo))
 	options := peerOptions("REQ")
 	cycle := func(n int) {
@@ -242,18 +238,18 @@ func TestChurn(t *testing.T) {
 		_ = p.Close()
 	}
 	settled := func() {
-		poll(t, "the connections to end", func() bool { return strings.Contains(s.Status(), " 0 connections,") })
+		transporttest.Poll(t, "the connections to end", func() bool { return strings.Contains(s.Status(), " 0 connections,") })
 	}
 	for n := range 100 {
 		cycle(n)
 	}
 	settled()
 	goroutines, opened, before := runtime.NumGoroutine(), descriptors(), memory()
-	for n := range cycles {
+	for n := range 10000 {
 		cycle(n)
 	}
 	settled()
-	poll(t, "goroutines and descriptors as before", func() bool {
+	transporttest.Poll(t, "goroutines and descriptors as before", func() bool {
 		return runtime.NumGoroutine() <= goroutines && descriptors() <= opened
 	})
 	if grown := memory() - before; grown > 1<<20 {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport/transporttest"
@@ -42,7 +41,7 @@ func TestReloadSomeAddresses(t *testing.T) {
 	if got := s.Addr().String(); got != kept {
 		t.Errorf("listens on %s, want %s as before", got, kept)
 	}
-	if n := s.journal.count("msg=listening"); n != 3 {
+	if n := s.journal.Count("msg=listening"); n != 3 {
 		t.Errorf("%d addresses were begun, want the 2 of the beginning and 1", n)
 	}
 	if n := len(s.acceptors); n != 2 {
@@ -91,43 +90,15 @@ func TestReloadErrors(t *testing.T) {
 	}
 }
 
-// lateListener accepts nobody before it is told when to stop.
-type lateListener struct {
-	*net.TCPListener
-	once sync.Once
-	told chan struct{}
-}
-
-func (l *lateListener) Accept() (net.Conn, error) {
-	<-l.told
-	return l.TCPListener.Accept()
-}
-
-func (l *lateListener) SetDeadline(t time.Time) error {
-	l.once.Do(func() { close(l.told) })
-	return l.TCPListener.SetDeadline(t)
-}
-
-func (l *lateListener) Close() error {
-	l.once.Do(func() { close(l.told) })
-	return l.TCPListener.Close()
-}
-
-// brokenOffListener accepts nobody at all: it is always interrupted before.
-type brokenOffListener struct{ *lateListener }
-
-func (l brokenOffListener) Accept() (net.Conn, error) {
-	<-l.told
-	return nil, os.ErrDeadlineExceeded
-}
-
 // Pitfall 50: connections that the kernel let in at the old address are served,
 // although nobody has accepted them when the reload comes, also when accepting is
 // interrupted before it has come to them, as on a busy machine.
 func TestReloadServesBacklog(t *testing.T) {
-	for name, wrap := range map[string]func(*lateListener) net.Listener{
-		"late":       func(l *lateListener) net.Listener { return l },
-		"broken off": func(l *lateListener) net.Listener { return brokenOffListener{l} },
+	for name, wrap := range map[string]func(*transporttest.LateListener) net.Listener{
+		"late": func(l *transporttest.LateListener) net.Listener { return l },
+		"broken off": func(l *transporttest.LateListener) net.Listener {
+			return transporttest.BrokenOffListener{LateListener: l}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := true
@@ -137,7 +108,7 @@ func TestReloadServesBacklog(t *testing.T) {
 					return l, err
 				}
 				first = false
-				return wrap(&lateListener{TCPListener: l.(*net.TCPListener), told: make(chan struct{})}), err
+				return wrap(transporttest.NewLateListener(l)), err
 			})
 			var peers []*peer
 			for range 20 {

@@ -70,22 +70,22 @@ func TestMalformed(t *testing.T) {
 	if got := s.Status(); !strings.HasSuffix(got, ", 4 malformed") {
 		t.Errorf("status %q", got)
 	}
-	if n := s.journal.count("it is no request"); n != 1 {
+	if n := s.journal.Count("it is no request"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 }
 
 // Requests of one DEALER are handled side by side, and answered when each is done.
 func TestConcurrentRequests(t *testing.T) {
-	q := make(hold, 3)
+	q := make(transporttest.Queue, 3)
 	s := serve(t, testConfig(), q)
 	p := s.dial(peerOptions("DEALER"))
 	if err := p.Send([]byte("1"), []byte("2"), []byte("3")); err != nil {
 		t.Fatal(err)
 	}
-	one, two, three := q.take(t), q.take(t), q.take(t)
+	one, two, three := q.Take(t), q.Take(t), q.Take(t)
 	for _, m := range []transport.Message{three, one, two} {
-		answer(m)
+		transporttest.Answer(m)
 		if got, err := p.Receive(); err != nil || string(got) != string(m.Body()) {
 			t.Errorf("%q is answered %q, %v", m.Body(), got, err)
 		}
@@ -97,24 +97,24 @@ func TestConcurrentRequests(t *testing.T) {
 func TestPipeline(t *testing.T) {
 	c := testConfig()
 	c.Pipeline = 2
-	q := make(hold, 10)
+	q := make(transporttest.Queue, 10)
 	s := serve(t, c, q)
 	p := s.dial(peerOptions("DEALER"))
 	if err := p.Send([]byte("1"), []byte("2"), []byte("3"), []byte("4")); err != nil {
 		t.Fatal(err)
 	}
-	taken := []transport.Message{q.take(t), q.take(t)}
+	taken := []transport.Message{q.Take(t), q.Take(t)}
 	other := s.dial(peerOptions("DEALER"))
 	if err := other.Send([]byte("5")); err != nil {
 		t.Fatal(err)
 	}
-	if m := q.take(t); string(m.Body()) != "5" {
+	if m := q.Take(t); string(m.Body()) != "5" {
 		t.Errorf("%q is under way as a third", m.Body())
 	}
 	reload(t, s, func(c *Config) { c.Pipeline = 3 })
-	taken = append(taken, q.take(t))
-	answer(taken[0])
-	if m := q.take(t); string(m.Body()) != "4" {
+	taken = append(taken, q.Take(t))
+	transporttest.Answer(taken[0])
+	if m := q.Take(t); string(m.Body()) != "4" {
 		t.Errorf("took %q", m.Body())
 	}
 }
@@ -131,7 +131,7 @@ func TestMultipart(t *testing.T) {
 			}
 			if want == "" {
 				p.ends(t) // so that who waits for an answer comes to know
-				poll(t, "the log", func() bool { return s.journal.count("body of several frames") == 1 })
+				transporttest.Poll(t, "the log", func() bool { return s.journal.Count("body of several frames") == 1 })
 				return
 			}
 			if got, err := p.Receive(); err != nil || string(got) != want {
@@ -144,13 +144,13 @@ func TestMultipart(t *testing.T) {
 // A request that was given back has no answer: the connection ends instead, but
 // not before the others on it are answered.
 func TestGivenBack(t *testing.T) {
-	q := make(hold, 2)
+	q := make(transporttest.Queue, 2)
 	s := serve(t, testConfig(), q)
 	p := s.dial(peerOptions("DEALER"))
 	if err := p.Send([]byte("1"), []byte("2")); err != nil {
 		t.Fatal(err)
 	}
-	one, two := q.take(t), q.take(t)
+	one, two := q.Take(t), q.Take(t)
 	one.Settle(nil, transport.ErrStopped)
 	two.Settle([]byte("done"), nil)
 	if got, err := p.Receive(); err != nil || string(got) != "done" {
@@ -165,7 +165,7 @@ func TestGivenBack(t *testing.T) {
 func TestStopWithUnreadInput(t *testing.T) {
 	c := testConfig()
 	c.Pipeline = 3
-	q := make(hold, 10)
+	q := make(transporttest.Queue, 10)
 	s := serve(t, c, q)
 	p := s.dial(peerOptions("DEALER"))
 	for range 100 {
@@ -175,16 +175,14 @@ func TestStopWithUnreadInput(t *testing.T) {
 	}
 	var taken []transport.Message
 	for range c.Pipeline {
-		taken = append(taken, q.take(t))
+		taken = append(taken, q.Take(t))
 	}
-	s.cancel()
-	poll(t, "the stop", func() bool { return strings.Contains(s.Status(), "stopping") })
+	s.Cancel()
+	transporttest.Poll(t, "the stop", func() bool { return strings.Contains(s.Status(), "stopping") })
 	for _, m := range taken {
 		m.Settle([]byte("done"), nil)
 	}
-	if err := <-s.ended; err != nil { // also while nobody has fetched them
-		t.Error(err)
-	}
+	s.Wait() // also while nobody has fetched them
 	for range taken {
 		if got, err := p.Receive(); err != nil || string(got) != "done" {
 			t.Fatalf("received %q, %v", got, err)
@@ -225,7 +223,7 @@ func TestTooLarge(t *testing.T) {
 			}
 			if !test.good {
 				p.ends(t)
-				poll(t, "the log", func() bool { return s.journal.count("message too large") == 1 })
+				transporttest.Poll(t, "the log", func() bool { return s.journal.Count("message too large") == 1 })
 				return
 			}
 			if got, err := p.receiveFrames(); err != nil || len(got) != len(message) {
@@ -268,9 +266,9 @@ func TestMaxConnections(t *testing.T) {
 		t.Errorf("status %q", got)
 	}
 	_ = one.Close()
-	poll(t, "room", func() bool { return strings.Contains(s.Status(), "1 connection,") })
+	transporttest.Poll(t, "room", func() bool { return strings.Contains(s.Status(), "1 connection,") })
 	s.dial(peerOptions("REQ")).ask(t, "3")
-	if n := s.journal.count("max_connections are open"); n != 1 {
+	if n := s.journal.Count("max_connections are open"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 }
@@ -301,13 +299,13 @@ func TestAcceptErrors(t *testing.T) {
 	t.Run("no descriptors", func(t *testing.T) {
 		s := serveOn(t, testConfig(), new(transporttest.Echo), listen(syscall.EMFILE))
 		s.dial(peerOptions("REQ")).ask(t, "in")
-		if n := s.journal.count("connections have to wait"); n != 1 {
+		if n := s.journal.Count("connections have to wait"); n != 1 {
 			t.Errorf("logged %d times", n)
 		}
 	})
 	t.Run("closed by somebody else", func(t *testing.T) {
 		s := serveOn(t, testConfig(), new(transporttest.Echo), listen(net.ErrClosed))
-		if err := <-s.ended; !errors.Is(err, net.ErrClosed) {
+		if err := s.Err(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
@@ -315,14 +313,14 @@ func TestAcceptErrors(t *testing.T) {
 
 // Messages of a connection have a key that those of another don't have.
 func TestKey(t *testing.T) {
-	q := make(hold, 3)
+	q := make(transporttest.Queue, 3)
 	s := serve(t, testConfig(), q)
 	one, two := s.dial(peerOptions("DEALER")), s.dial(peerOptions("DEALER"))
 	key := func(p *peer) string {
 		if err := p.Send([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
-		m := q.take(t).(transport.Keyed)
+		m := q.Take(t).(transport.Keyed)
 		if _, ok := m.Key("other"); ok {
 			t.Error("a key of a kind that there is not")
 		}
@@ -351,7 +349,7 @@ func TestSilentPeer(t *testing.T) {
 	if err != nil || !strings.Contains(string(got), "\x04\x07\x04PING\x00\x01") {
 		t.Errorf("sent %q, %v", got, err)
 	}
-	poll(t, "the log", func() bool { return s.journal.count("no sign of life") == 1 })
+	transporttest.Poll(t, "the log", func() bool { return s.journal.Count("no sign of life") == 1 })
 }
 
 func TestStatus(t *testing.T) {
@@ -368,10 +366,8 @@ func TestStatus(t *testing.T) {
 	if addr := s.Addr(); addr != nil {
 		t.Errorf("address %v of a retired transport", addr)
 	}
-	s.cancel()
-	if err := <-s.ended; err != nil {
-		t.Error(err)
-	}
+	s.Cancel()
+	s.Wait()
 	if got, want := s.Status(), "rep, closed, 0 connections, 0 refused"; got != want {
 		t.Errorf("status %q, want %q", got, want)
 	}

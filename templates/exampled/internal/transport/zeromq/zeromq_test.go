@@ -1,14 +1,11 @@
 package zeromq
 
 import (
-	"bytes"
-	"context"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,32 +73,12 @@ func testConfig() *Config {
 	return c
 }
 
-// journal is a log to look into.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-// count is how often what was logged.
-func (j *journal) count(what string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), what)
-}
-
 // server is a transport that serves until the test ends.
 type server struct {
 	*Transport
+	*transporttest.Serving
 	t       *testing.T
-	journal journal
-	cancel  context.CancelFunc
-	ended   chan error // what Serve returns
+	journal transporttest.Journal
 }
 
 func serve(t *testing.T, c *Config, queue transport.Queue) *server {
@@ -111,63 +88,18 @@ func serve(t *testing.T, c *Config, queue transport.Queue) *server {
 
 func serveOn(t *testing.T, c *Config, queue transport.Queue, listen func(network, address string) (net.Listener, error)) *server {
 	t.Helper()
-	s := &server{t: t, ended: make(chan error, 1)}
+	s := &server{t: t}
 	tr, err := c.New(transport.Env{Log: slog.New(slog.NewTextHandler(&s.journal, nil)), Listen: listen})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Transport = tr.(*Transport)
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	var serving sync.WaitGroup
-	serving.Go(func() { s.ended <- s.Serve(ctx, queue) })
-	t.Cleanup(func() {
-		cancel()
-		_ = s.Close()
-		serving.Wait()
-	})
+	s.Serving = transporttest.Serve(t, s.Transport, queue)
 	// A peer can connect before, but nobody accepts it.
-	poll(t, "serving", func() bool {
+	transporttest.Poll(t, "serving", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.state > bound
 	})
 	return s
 }
-
-// poll waits until done.
-func poll(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(transporttest.Patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain:", what)
-		}
-	}
-}
-
-// hold is a queue that keeps messages for the test to settle.
-type hold chan transport.Message
-
-func (h hold) Submit(ctx context.Context, messages []transport.Message) (int, error) {
-	for i, m := range messages {
-		select {
-		case h <- m:
-		case <-ctx.Done():
-			return i, ctx.Err()
-		}
-	}
-	return len(messages), nil
-}
-
-func (h hold) take(t *testing.T) transport.Message {
-	t.Helper()
-	select {
-	case m := <-h:
-		return m
-	case <-time.After(transporttest.Patience):
-		t.Fatal("no message came")
-		return nil
-	}
-}
-
-func answer(m transport.Message) { m.Settle(m.Body(), nil) }
