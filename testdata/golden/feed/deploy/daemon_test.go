@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 
+	"example.com/feed/internal/leftout"
 	"example.com/feed/internal/wire/wiretest"
 )
 
@@ -42,7 +43,7 @@ func runAndRemove(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return leftout.Main(m)
 }
 
 // build builds the program, for the first test that needs it, without what only

@@ -15,31 +15,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/feed/internal/leftout"
 )
 
 const name = "feed"
-
-// tool returns the path of a program that a test needs. Without it the test is
-// left out, or, where CI=true, has failed.
-func tool(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is missing", program)
-	}
-	t.Skipf("LEFT OUT: %s is not installed", program)
-	return ""
-}
 
 // inEachShell runs a test of the watchdog in each shell that it is made for.
 func inEachShell(t *testing.T, test func(*watched)) {
 	for _, shell := range [][]string{{"dash"}, {"busybox", "sh"}} {
 		t.Run(shell[0], func(t *testing.T) {
 			t.Parallel()
-			tool(t, shell[0])
+			leftout.Program(t, shell[0])
 			test(newWatched(t, shell))
 		})
 	}

@@ -8,13 +8,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"example.com/feed/internal/leftout"
 )
 
 // Logrotate renames the log as the user whom its directory belongs to, makes no
 // new one, and calls the daemon as itself.
 func TestLogrotate(t *testing.T) {
 	t.Parallel()
-	logrotate := tool(t, "logrotate")
+	logrotate := leftout.Program(t, "logrotate")
 	owner := logOwner(t)
 	dir, err := os.MkdirTemp("", name+"-deploy-test-") // the owner could not enter t.TempDir
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/feed/internal/daemon"
+	"example.com/feed/internal/leftout"
 )
 
 // unit writes a copy of the unit whose program is there, and returns its path:
@@ -38,7 +39,7 @@ func unit(t *testing.T) (path, text string) {
 // systemd-analyze exits with 0 also when it warns.
 func TestUnitIsValid(t *testing.T) {
 	t.Parallel()
-	analyze := tool(t, "systemd-analyze")
+	analyze := leftout.Program(t, "systemd-analyze")
 	path, _ := unit(t)
 	out, err := exec.Command(analyze, "verify", path).CombinedOutput()
 	if err != nil || len(out) > 0 {
@@ -48,7 +49,7 @@ func TestUnitIsValid(t *testing.T) {
 
 func TestUnitIsHardened(t *testing.T) {
 	t.Parallel()
-	analyze := tool(t, "systemd-analyze")
+	analyze := leftout.Program(t, "systemd-analyze")
 	path, _ := unit(t)
 	out, err := exec.Command(analyze, "security", "--offline=true", path).CombinedOutput()
 	if err != nil {

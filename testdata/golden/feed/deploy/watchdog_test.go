@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"example.com/feed/internal/leftout"
 )
 
 func TestShellcheck(t *testing.T) {
@@ -20,7 +22,7 @@ func TestShellcheck(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	if out, err := exec.Command(tool(t, "shellcheck"), scripts...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(leftout.Program(t, "shellcheck"), scripts...).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -76,11 +78,11 @@ func TestLockWithoutFlock(t *testing.T) {
 	inEachShell(t, func(w *watched) {
 		w.fake()
 		for _, program := range []string{"sh", "sleep", "date", "find", "id", "mkdir", "rmdir", "rm"} {
-			if err := os.Symlink(tool(w.t, program), w.path("bin", program)); err != nil {
+			if err := os.Symlink(leftout.Program(w.t, program), w.path("bin", program)); err != nil {
 				w.t.Fatal(err)
 			}
 		}
-		shell := tool(w.t, w.shell[0])
+		shell := leftout.Program(w.t, w.shell[0])
 		w.shell = append([]string{shell}, w.shell[1:]...)
 		w.env = append(w.env, "PATH="+w.path("bin"))
 

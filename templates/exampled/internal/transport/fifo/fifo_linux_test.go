@@ -56,7 +56,7 @@ func TestReadFails(t *testing.T) {
 	if err := errors.Join(err, failed); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-serve(t, tr, &settle{}).over; !errors.Is(err, unix.EBADF) {
+	if err := serve(t, tr, &settle{}).Err(); !errors.Is(err, unix.EBADF) {
 		t.Errorf("serving ended with %v, want that the fifo can't be read", err)
 	}
 }

@@ -241,13 +241,13 @@ func TestWriteTimeoutWithTLS(t *testing.T) {
 	c.change = func(e *Endpoint) {
 		e.Wrap = func(nc net.Conn) net.Conn { return tls.Server(nc, &tls.Config{Certificates: certificates}) }
 	}
-	bubble(t, c, func(t *testing.T, _ *server, p *pipes, q hold) {
+	bubble(t, c, func(t *testing.T, _ *server, p *pipes, q transporttest.Queue) {
 		time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))) // the certificate holds
 		nc := tls.Client(p.dial(), &tls.Config{RootCAs: trust.RootCAs, ServerName: "example.com"})
 		defer func() { _ = nc.Close() }()
 		write(t, nc, "one\n")
 		reply := strings.Repeat("x", 256<<10)
-		q.take(t).Settle([]byte(reply), nil)
+		q.Take(t).Settle([]byte(reply), nil)
 		for rest := reply + "\n"; rest != ""; {
 			time.Sleep(50 * time.Second)
 			part := rest[:min(len(rest), 16<<10)]

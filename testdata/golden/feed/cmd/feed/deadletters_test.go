@@ -15,6 +15,7 @@ import (
 
 	"example.com/feed/internal/daemon"
 	"example.com/feed/internal/deadletters"
+	"example.com/feed/internal/leftout"
 )
 
 func (i *instance) stateDir() string { return filepath.Join(i.dir, "state") }
@@ -346,7 +347,7 @@ func TestReplayInSandbox(t *testing.T) {
 	p.writeConfig(strings.Replace(probeConfig, "[daemon]", "[daemon]\nsandbox = true", 1))
 	p.becomeRootIfAlone()
 	if o := p.run("start"); strings.Contains(o.stderr, "no Landlock") {
-		impossible(t, "Landlock in the kernel")
+		leftout.Impossible(t, "Landlock in the kernel")
 	}
 	ids := p.failed("run true", "nosuch")
 	p.want(0, `replayed 1 done`, "deadletters", "replay", ids[0])
@@ -382,7 +383,7 @@ func TestStartWithoutDeadLetters(t *testing.T) {
 // stranger gets nothing, and is told so.
 func TestDeadLettersOfUsers(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	p := newProbe(t)
 	p.start()
 	program := filepath.Join(p.dir, "program") // where others may run it

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"example.com/feed/internal/daemon"
+	"example.com/feed/internal/leftout"
 	"example.com/feed/internal/wire/wiretest"
 )
 
@@ -64,9 +65,7 @@ func buildAndRun(m *testing.M) int {
 		printf(os.Stderr, "%v\n", err)
 		return 1
 	}
-	code := m.Run()
-	printLeftOut(os.Stdout)
-	return code
+	return leftout.Main(m)
 }
 
 // goBuild builds the program, as these tests are built, with more flags. It is

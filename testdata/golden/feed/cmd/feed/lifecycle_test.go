@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"example.com/feed/internal/leftout"
 )
 
 func TestStartStatusReloadStop(t *testing.T) {
@@ -113,7 +115,7 @@ func TestCheck(t *testing.T) {
 func TestForeground(t *testing.T) {
 	t.Parallel()
 	t.Run("as configured", func(t *testing.T) { testForeground(t, newInstance(t)) })
-	if os.Geteuid() == 0 { // who stays root, so that the process is not executed anew
+	if leftout.IsRoot() { // who stays root, so that the process is not executed anew
 		t.Run("as root", func(t *testing.T) {
 			i := newInstance(t)
 			i.set("user", `"root"`)

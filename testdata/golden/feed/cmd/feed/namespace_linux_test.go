@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/feed/internal/leftout"
 )
 
 // Pitfall 4: a process that has got the pid of a killed daemon is a stranger.
@@ -46,7 +48,7 @@ func takePid(t *testing.T, pid int) int {
 	t.Helper()
 	for range 100 {
 		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", fmt.Append(nil, pid-1), 0); err != nil {
-			impossible(t, "the right to choose pids in a namespace")
+			leftout.Impossible(t, "the right to choose pids in a namespace")
 		}
 		cmd := exec.Command("sleep", "60")
 		if err := cmd.Start(); err != nil {
@@ -72,7 +74,7 @@ func (i *instance) startAsInit() *exec.Cmd {
 	newNamespace(cmd)
 	err := cmd.Start()
 	if errors.Is(err, os.ErrPermission) {
-		missing(i.t, noNamespaces)
+		leftout.Missing(i.t, noNamespaces)
 	}
 	if err != nil {
 		i.t.Fatal(err)
@@ -83,7 +85,7 @@ func (i *instance) startAsInit() *exec.Cmd {
 			if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitNoProc {
 				i.t.Fatalf("foreground: %v\n%s", err, stderr.String())
 			}
-			missing(i.t, noNamespaces)
+			leftout.Missing(i.t, noNamespaces)
 		}
 		return i.run("status", "--ready").code == 0
 	})
@@ -202,7 +204,7 @@ func TestTerminalIsNotTaken(t *testing.T) {
 	t.Parallel()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		impossible(t, "terminals: "+err.Error())
+		leftout.Impossible(t, "terminals: "+err.Error())
 	}
 	defer func() { _ = master.Close() }()
 	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
@@ -214,7 +216,7 @@ func TestTerminalIsNotTaken(t *testing.T) {
 	}
 	terminal := fmt.Sprintf("/dev/pts/%d", number)
 	if err := os.Chmod(terminal, 0o666); err != nil {
-		impossible(t, "terminals: "+err.Error())
+		leftout.Impossible(t, "terminals: "+err.Error())
 	}
 	p := newProbe(t)
 	pid := p.start()
@@ -249,7 +251,7 @@ func TestStopWhereNobodyWaits(t *testing.T) {
 // one, nothing runs.
 func TestUserCannotBecome(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	i := newInstance(t)
 	i.becomeServiceUser()
 	i.start() // which makes the directories
@@ -265,7 +267,7 @@ func TestUserCannotBecome(t *testing.T) {
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		err := cmd.Run()
 		if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-			impossible(t, "the right to make a namespace of users")
+			leftout.Impossible(t, "the right to make a namespace of users")
 		}
 		i.check(outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}, 4, serviceUser, command)
 		i.wantDown()

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"example.com/feed/internal/leftout"
 )
 
 // serviceUser is the user that root's service becomes in these tests.
@@ -29,7 +31,7 @@ func lookupServiceUser(t *testing.T) (uid, gid, groups string) {
 	t.Helper()
 	entry, err := user.Lookup(serviceUser)
 	if err != nil {
-		missing(t, "a user "+serviceUser)
+		leftout.Missing(t, "a user "+serviceUser)
 	}
 	out, err := exec.Command("id", "-G", serviceUser).Output()
 	if err != nil {
@@ -42,7 +44,7 @@ func lookupServiceUser(t *testing.T) (uid, gid, groups string) {
 // groups of whoever started it.
 func TestRights(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	uid, gid, groups := lookupServiceUser(t)
 	lines := []string{
 		"Uid:" + strings.Repeat("\t"+uid, 4),
@@ -101,7 +103,7 @@ func (p *probed) checkThreads(pid int, lines []string) {
 // Pitfall 27: no service runs as somebody else than was asked for.
 func TestUnknownUser(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	i := newInstance(t)
 	i.set("user", `"nosuch-user"`)
 	i.want(6, `daemon\.user: unknown user "nosuch-user"`, "start")
@@ -117,7 +119,7 @@ func TestUnknownUser(t *testing.T) {
 // A user without an entry in the user database, as in a container, serves too.
 func TestUserByNumber(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	i := newInstance(t)
 	i.set("user", `"54321"`)
 	i.set("group", `"54322"`)
@@ -133,9 +135,9 @@ func TestUserByNumber(t *testing.T) {
 // Pitfall 28: no way leads back, and there is no capability but those listed.
 func TestRightsAreGone(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	t.Run("for jobs", func(t *testing.T) {
-		needsProgram(t, "setpriv")
+		leftout.Program(t, "setpriv")
 		p := newProbe(t)
 		p.start()
 		for _, line := range []string{"setpriv --reuid 0 true", "setpriv --clear-groups true", "setpriv --regid 0 --keep-groups true"} {
@@ -203,7 +205,7 @@ func TestSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o := p.run("start"); strings.Contains(o.stderr, "no Landlock") {
-		impossible(t, "Landlock in the kernel")
+		leftout.Impossible(t, "Landlock in the kernel")
 	}
 	for _, pid := range []int{p.status().PID, p.upgrade()} {
 		if got := p.ask("run touch " + free + "/x"); !strings.Contains(strings.ToLower(got), "denied") {
@@ -219,7 +221,7 @@ func TestSandbox(t *testing.T) {
 // one that root trusts, nor write into it by its name.
 func TestPidfileBelongsToTheStarter(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	p := newProbe(t)
 	pid := p.start()
 	p.ask("run echo 1 > " + p.pidfile())
@@ -255,7 +257,7 @@ func TestPidfileBelongsToTheStarter(t *testing.T) {
 // could put something else into it, or in its place.
 func TestFilesOfAnotherUser(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	i := newInstance(t)
 	i.start() // which makes them
 	i.want(0, `: stopped`, "stop")
@@ -280,7 +282,7 @@ func TestFilesOfAnotherUser(t *testing.T) {
 // changes nothing.
 func TestStatusForAStranger(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	i := newInstance(t)
 	i.set("user", `"root"`)
 	pid := i.start()
@@ -314,7 +316,7 @@ func TestStatusForAStranger(t *testing.T) {
 // neither follows nor owns what it leads to.
 func TestLogIsALink(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	i := newInstance(t)
 	i.becomeServiceUser()
 	pid := i.start()
@@ -353,8 +355,8 @@ func TestLogIsALink(t *testing.T) {
 // Pitfall 8: root in a container may not look into the processes of others, as
 // it has no CAP_SYS_PTRACE there; its own daemon it finds and stops all the same.
 func TestRootOfAContainer(t *testing.T) {
-	needsRoot(t)
-	needsProgram(t, "setpriv")
+	leftout.Root(t)
+	leftout.Program(t, "setpriv")
 	i := newInstance(t)
 	i.becomeServiceUser()
 	contained := func(command string) outcome {

@@ -19,6 +19,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/feed/internal/leftout"
 )
 
 // Variables of the environment for a process that plays a role.
@@ -121,9 +123,9 @@ func inNamespace(t *testing.T) bool {
 	exit := (*exec.ExitError)(nil)
 	switch {
 	case errors.Is(err, os.ErrPermission), errors.As(err, &exit) && exit.ExitCode() == exitNoProc:
-		impossible(t, noNamespaces)
+		leftout.Impossible(t, noNamespaces)
 	case err == nil && leftOutIn(string(out)) != "":
-		skip(t, leftOutIn(string(out)))
+		leftout.Skip(t, leftOutIn(string(out)))
 	case err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()):
 		t.Errorf("in the namespace: %v\n%s", err, out)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"example.com/feed/internal/leftout"
 )
 
 // sum is what the handler with settings logs of a token.
@@ -107,7 +109,7 @@ func TestPrivateSecret(t *testing.T) {
 	i.tokenFile("token", "two two")
 	i.want(0, `generation 2`, "reload")
 	i.logs(sum("two two"))
-	if os.Geteuid() != 0 {
+	if !leftout.IsRoot() {
 		return
 	}
 	// The signal leaves it to the daemon, which has the file open.
@@ -132,7 +134,7 @@ func TestPrivateSecret(t *testing.T) {
 // daemon says that it has.
 func TestSecretOfAnotherConfiguration(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	i := newOwn(t)
 	i.own(i.defaultConfig(), `token = "one one"`)
 	i.start()
@@ -150,7 +152,7 @@ func TestSecretOfAnotherConfiguration(t *testing.T) {
 // how it does, is told without it. Who checks is told what he may not read.
 func TestSecretOfOthers(t *testing.T) {
 	t.Parallel()
-	needsRoot(t)
+	leftout.Root(t)
 	i := newOwn(t)
 	i.own(i.defaultConfig(), `token_file = "token"`)
 	i.tokenFile("token", "one one")

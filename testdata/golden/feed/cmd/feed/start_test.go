@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/feed/internal/leftout"
 )
 
 // Pitfall 13: what can't start says so, with its cause, leaves no process, and
@@ -320,7 +321,7 @@ func TestOddCallers(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			if program, _, _ := strings.Cut(line, " "); program != "exec" {
-				needsProgram(t, program)
+				leftout.Program(t, program)
 			}
 			i := newInstance(t)
 			i.check(i.runInShell(line), 0, ``, what)
@@ -339,14 +340,6 @@ func TestOddCallers(t *testing.T) {
 			i.eventually("HUP reloads", func() bool { return i.status().Generation == 3 })
 			i.want(0, `: stopped`, "stop")
 		})
-	}
-}
-
-// needsProgram ends a test that needs a program which the machine may not have.
-func needsProgram(t *testing.T, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		missing(t, program)
 	}
 }
 

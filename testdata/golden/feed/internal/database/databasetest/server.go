@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"example.com/feed/internal/database"
+	"example.com/feed/internal/proxytest"
 )
 
 // Remote is a database on a server, for RunServer.
@@ -158,13 +159,13 @@ func testKilled(t *testing.T, remote Remote) {
 // testCut: the same where nobody tells of the end.
 func testCut(t *testing.T, remote Remote) {
 	place := remote.Fresh(t)
-	proxy := newProxy(t, remote.Address)
-	db := Open(t, remote.At(place, proxy.address))
+	proxy := proxytest.New(t, remote.Address)
+	db := Open(t, remote.At(place, proxy.Address()))
 	tx := begin(t, db)
 	if _, err := tx.ExecContext(t.Context(), db.Rebind(insert), db.Bytes([]byte("lost"))); err != nil {
 		t.Fatal(err)
 	}
-	proxy.cut()
+	proxy.Cut()
 	_, err := tx.ExecContext(t.Context(), db.Rebind(insert), db.Bytes([]byte("lost")))
 	Class(t, db, "connection cut", err, database.Unavailable)
 	_ = tx.Rollback()
@@ -192,17 +193,17 @@ func storeInTime(t *testing.T, db *database.DB) {
 // Open; when it is back, all is well.
 func testAway(t *testing.T, remote Remote) {
 	place := remote.Fresh(t)
-	proxy := newProxy(t, remote.Address)
-	place = remote.At(place, proxy.address)
+	proxy := proxytest.New(t, remote.Address)
+	place = remote.At(place, proxy.Address())
 	db := Open(t, place)
-	proxy.stop()
+	proxy.Stop()
 	for range 3 {
 		_, err := db.ExecContext(t.Context(), db.Rebind(insert), db.Bytes([]byte("lost")))
 		Class(t, db, "server away", err, database.Unavailable)
 		Class(t, db, "server away", db.PingContext(t.Context()), database.Unavailable)
 	}
-	mustBeUnavailable(t, place, proxy.address)
-	proxy.start(t)
+	mustBeUnavailable(t, place, proxy.Address())
+	proxy.Start()
 	storeInTime(t, db)
 	Open(t, place)
 }
@@ -210,9 +211,9 @@ func testAway(t *testing.T, remote Remote) {
 // testSilent: a server that says nothing is as good as none.
 func testSilent(t *testing.T, remote Remote) {
 	place := remote.Fresh(t)
-	proxy := newProxy(t, remote.Address)
-	proxy.silence()
-	mustBeUnavailable(t, remote.At(place, proxy.address), "")
+	proxy := proxytest.New(t, remote.Address)
+	proxy.Silence()
+	mustBeUnavailable(t, remote.At(place, proxy.Address()), "")
 }
 
 // mustBeUnavailable opens a place of which nothing is wrong but that its server,

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -60,12 +59,7 @@ func serveEcho(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := tr.Serve(context.Background(), new(transporttest.Echo)); err != nil {
-			b.Error(err)
-		}
-	})
+	serving := transporttest.Serve(b, tr, new(transporttest.Echo))
 	b.Cleanup(func() {
 		_ = tr.Close()
 		serving.Wait()

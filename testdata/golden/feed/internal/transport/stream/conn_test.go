@@ -2,9 +2,12 @@ package stream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +17,7 @@ import (
 
 	"example.com/feed/internal/config"
 	"example.com/feed/internal/transport"
+	"example.com/feed/internal/transport/transporttest"
 )
 
 // pipes is a listener whose connections are in memory, so that their time can
@@ -73,9 +77,9 @@ func ends(t *testing.T, nc net.Conn, begin time.Time) time.Duration {
 }
 
 // bubble runs a test of a transport whose time passes as fast as it can.
-func bubble(t *testing.T, c *section, test func(t *testing.T, s *server, p *pipes, q hold)) {
+func bubble(t *testing.T, c *section, test func(t *testing.T, s *server, p *pipes, q transporttest.Queue)) {
 	synctest.Test(t, func(t *testing.T) {
-		p, q := newPipes(), make(hold, 100)
+		p, q := newPipes(), make(transporttest.Queue, 100)
 		test(t, serveOn(t, c, q, p.listen), p, q)
 	})
 }
@@ -85,25 +89,25 @@ func TestIdle(t *testing.T) {
 	c.IdleTimeout, c.ReadTimeout = config.Duration(5*time.Minute), config.Duration(time.Hour)
 	for _, test := range []struct {
 		name string
-		peer func(t *testing.T, nc net.Conn, q hold)
+		peer func(t *testing.T, nc net.Conn, q transporttest.Queue)
 		want time.Duration
 	}{
-		{"silent", func(*testing.T, net.Conn, hold) {}, 5 * time.Minute},
-		{"a message", func(t *testing.T, nc net.Conn, q hold) {
+		{"silent", func(*testing.T, net.Conn, transporttest.Queue) {}, 5 * time.Minute},
+		{"a message", func(t *testing.T, nc net.Conn, q transporttest.Queue) {
 			time.Sleep(4 * time.Minute)
 			write(t, nc, "one\n")
-			answer(q.take(t))
+			transporttest.Answer(q.Take(t))
 			read(t, nc, 4)
 		}, 9 * time.Minute},
-		{"a message under way for long", func(t *testing.T, nc net.Conn, q hold) {
+		{"a message under way for long", func(t *testing.T, nc net.Conn, q transporttest.Queue) {
 			time.Sleep(time.Minute)
 			write(t, nc, "one\n")
-			m := q.take(t)
+			m := q.Take(t)
 			time.Sleep(time.Hour)
-			answer(m)
+			transporttest.Answer(m)
 			read(t, nc, 4)
 		}, time.Hour + 6*time.Minute},
-		{"a line that does not end", func(t *testing.T, nc net.Conn, _ hold) {
+		{"a line that does not end", func(t *testing.T, nc net.Conn, _ transporttest.Queue) {
 			for range 4 {
 				write(t, nc, "x")
 				time.Sleep(time.Minute)
@@ -111,7 +115,7 @@ func TestIdle(t *testing.T) {
 		}, 5 * time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, c, func(t *testing.T, _ *server, p *pipes, q hold) {
+			bubble(t, c, func(t *testing.T, _ *server, p *pipes, q transporttest.Queue) {
 				begin := time.Now()
 				nc := p.dial()
 				test.peer(t, nc, q)
@@ -124,11 +128,11 @@ func TestIdle(t *testing.T) {
 	t.Run("none", func(t *testing.T) {
 		c := *c
 		c.IdleTimeout = 0
-		bubble(t, &c, func(t *testing.T, _ *server, p *pipes, q hold) {
+		bubble(t, &c, func(t *testing.T, _ *server, p *pipes, q transporttest.Queue) {
 			nc := p.dial()
 			time.Sleep(1000 * time.Hour)
 			write(t, nc, "one\n")
-			answer(q.take(t))
+			transporttest.Answer(q.Take(t))
 			read(t, nc, 4)
 		})
 	})
@@ -142,39 +146,39 @@ func TestReadTimeout(t *testing.T) {
 	c.Pipeline = 1
 	for _, test := range []struct {
 		name string
-		peer func(t *testing.T, nc net.Conn, q hold)
+		peer func(t *testing.T, nc net.Conn, q transporttest.Queue)
 		want time.Duration
 	}{
-		{"byte by byte", func(t *testing.T, nc net.Conn, _ hold) {
+		{"byte by byte", func(t *testing.T, nc net.Conn, _ transporttest.Queue) {
 			time.Sleep(time.Minute)
 			for range 6 {
 				write(t, nc, "x")
 				time.Sleep(9 * time.Second)
 			}
 		}, 2 * time.Minute},
-		{"after others", func(t *testing.T, nc net.Conn, q hold) {
+		{"after others", func(t *testing.T, nc net.Conn, q transporttest.Queue) {
 			for range 5 {
 				write(t, nc, "on")
 				time.Sleep(50 * time.Second)
 				write(t, nc, "e\n")
-				answer(q.take(t))
+				transporttest.Answer(q.Take(t))
 				read(t, nc, 4)
 			}
 			write(t, nc, "x")
 		}, 5*50*time.Second + time.Minute},
-		{"behind others", func(t *testing.T, nc net.Conn, q hold) {
+		{"behind others", func(t *testing.T, nc net.Conn, q transporttest.Queue) {
 			write(t, nc, "one\ntwo\nthr")
 			for range 2 {
-				m := q.take(t)
+				m := q.Take(t)
 				time.Sleep(time.Hour)
-				answer(m)
+				transporttest.Answer(m)
 				read(t, nc, 4)
 			}
 		}, 2*time.Hour + time.Minute},
-		{"no message", func(*testing.T, net.Conn, hold) {}, 10 * time.Minute},
+		{"no message", func(*testing.T, net.Conn, transporttest.Queue) {}, 10 * time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, c, func(t *testing.T, s *server, p *pipes, q hold) {
+			bubble(t, c, func(t *testing.T, s *server, p *pipes, q transporttest.Queue) {
 				begin := time.Now()
 				nc := p.dial()
 				test.peer(t, nc, q)
@@ -182,7 +186,7 @@ func TestReadTimeout(t *testing.T) {
 					t.Errorf("closed after %s, want %s", got, test.want)
 				}
 				synctest.Wait()
-				if got, want := s.journal.count("not complete within read_timeout"), 1; got != want && test.name != "no message" {
+				if got, want := s.journal.Count("not complete within read_timeout"), 1; got != want && test.name != "no message" {
 					t.Errorf("logged %d times", got)
 				}
 			})
@@ -193,11 +197,11 @@ func TestReadTimeout(t *testing.T) {
 func TestWriteTimeout(t *testing.T) {
 	c := testConfig()
 	c.WriteTimeout = config.Duration(time.Minute)
-	bubble(t, c, func(t *testing.T, s *server, p *pipes, q hold) {
+	bubble(t, c, func(t *testing.T, s *server, p *pipes, q transporttest.Queue) {
 		nc := p.dial()
 		write(t, nc, "one\ntwo\n")
-		first, second := q.take(t), q.take(t)
-		answer(first)
+		first, second := q.Take(t), q.Take(t)
+		transporttest.Answer(first)
 
 		// A byte now and then is enough.
 		var got []byte
@@ -208,7 +212,7 @@ func TestWriteTimeout(t *testing.T) {
 		if string(got) != "one\n" {
 			t.Errorf("reply %q", got)
 		}
-		answer(second)
+		transporttest.Answer(second)
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
 		if !strings.Contains(s.Status(), "1 connection,") {
@@ -219,23 +223,53 @@ func TestWriteTimeout(t *testing.T) {
 		if !strings.Contains(s.Status(), "0 connections,") {
 			t.Errorf("not dropped: %s", s.Status())
 		}
-		if n := s.journal.count("peer took no reply"); n != 1 {
+		if n := s.journal.Count("peer took no reply"); n != 1 {
 			t.Errorf("logged %d times", n)
+		}
+	})
+}
+
+// It is the same with TLS, where a write can't be taken up again: a peer that takes
+// a large reply bit by bit gets all of it.
+func TestWriteTimeoutWithTLS(t *testing.T) {
+	host := httptest.NewTLSServer(nil) // it has a certificate
+	trust := host.Client().Transport.(*http.Transport).TLSClientConfig
+	certificates := host.TLS.Certificates
+	host.Close()
+	c := testConfig()
+	c.WriteTimeout = config.Duration(time.Minute)
+	c.change = func(e *Endpoint) {
+		e.Wrap = func(nc net.Conn) net.Conn { return tls.Server(nc, &tls.Config{Certificates: certificates}) }
+	}
+	bubble(t, c, func(t *testing.T, _ *server, p *pipes, q transporttest.Queue) {
+		time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))) // the certificate holds
+		nc := tls.Client(p.dial(), &tls.Config{RootCAs: trust.RootCAs, ServerName: "example.com"})
+		defer func() { _ = nc.Close() }()
+		write(t, nc, "one\n")
+		reply := strings.Repeat("x", 256<<10)
+		q.Take(t).Settle([]byte(reply), nil)
+		for rest := reply + "\n"; rest != ""; {
+			time.Sleep(50 * time.Second)
+			part := rest[:min(len(rest), 16<<10)]
+			if got := read(t, nc, len(part)); got != part {
+				t.Fatalf("%d bytes are missing, and came out as %.20q…", len(rest), got)
+			}
+			rest = rest[len(part):]
 		}
 	})
 }
 
 // All replies that are ready go with one write.
 func TestOneWrite(t *testing.T) {
-	bubble(t, testConfig(), func(t *testing.T, _ *server, p *pipes, q hold) {
+	bubble(t, testConfig(), func(t *testing.T, _ *server, p *pipes, q transporttest.Queue) {
 		nc := p.dial()
 		write(t, nc, strings.Repeat("x\n", 10))
 		var taken []transport.Message
 		for range 10 {
-			taken = append(taken, q.take(t))
+			taken = append(taken, q.Take(t))
 		}
 		for i := range taken {
-			answer(taken[9-i])
+			transporttest.Answer(taken[9-i])
 		}
 		read(t, nc, 20)
 		if n := p.writes.Load(); n != 1 {
@@ -250,7 +284,7 @@ type batches struct{ sizes chan int }
 func (b batches) Submit(_ context.Context, messages []transport.Message) (int, error) {
 	b.sizes <- len(messages)
 	for _, m := range messages {
-		answer(m)
+		transporttest.Answer(m)
 	}
 	return len(messages), nil
 }

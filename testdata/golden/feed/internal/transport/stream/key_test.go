@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"example.com/feed/internal/transport"
+	"example.com/feed/internal/transport/transporttest"
 )
 
 // connectionKeys passes on the keys of what comes.
@@ -27,7 +28,7 @@ func (k connectionKeys) Submit(_ context.Context, messages []transport.Message) 
 			}
 			k.keys <- key
 		}
-		answer(m)
+		transporttest.Answer(m)
 	}
 	return len(messages), nil
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -29,7 +27,7 @@ func reload(t *testing.T, s *server, change func(*section)) {
 }
 
 func TestReloadOpenConnections(t *testing.T) {
-	q := make(hold)
+	q := make(transporttest.Queue)
 	c := testConfig()
 	c.Pipeline = 1
 	s := serve(t, c, q)
@@ -37,30 +35,30 @@ func TestReloadOpenConnections(t *testing.T) {
 
 	// The second line waits for room, and gets it without the first settled.
 	write(t, nc, "one\ntwo\n")
-	first := q.take(t)
+	first := q.Take(t)
 	select {
 	case <-q:
 		t.Fatal("two messages under way")
 	default:
 	}
 	reload(t, s, func(c *section) { c.Pipeline = 2 })
-	second := q.take(t)
-	answer(second)
-	answer(first)
+	second := q.Take(t)
+	transporttest.Answer(second)
+	transporttest.Answer(first)
 	if got := read(t, nc, 8); got != "one\ntwo\n" {
 		t.Errorf("replies %q", got)
 	}
 
 	reload(t, s, func(c *section) { c.MaxMessage = 3 })
 	write(t, nc, "six\nseven\n")
-	answer(q.take(t))
+	transporttest.Answer(q.Take(t))
 	if got := read(t, nc, -1); got != "six\n" {
 		t.Errorf("replies %q", got)
 	}
 
 	idle := s.dial()
 	write(t, idle, "one\n")
-	answer(q.take(t))
+	transporttest.Answer(q.Take(t))
 	read(t, idle, 4)
 	reload(t, s, func(c *section) { c.IdleTimeout = config.Duration(time.Millisecond) })
 	if got := read(t, idle, -1); got != "" {
@@ -116,34 +114,12 @@ func TestReloadErrors(t *testing.T) {
 	}
 }
 
-// lateListener accepts nobody before it is told when to stop.
-type lateListener struct {
-	*net.TCPListener
-	once sync.Once
-	told chan struct{}
-}
-
-func (l *lateListener) Accept() (net.Conn, error) {
-	<-l.told
-	return l.TCPListener.Accept()
-}
-
-func (l *lateListener) SetDeadline(t time.Time) error {
-	l.once.Do(func() { close(l.told) })
-	return l.TCPListener.SetDeadline(t)
-}
-
-func (l *lateListener) Close() error {
-	l.once.Do(func() { close(l.told) })
-	return l.TCPListener.Close()
-}
-
 // Connections that the kernel let in at the old address are served, although
 // nobody has accepted them when the reload comes. pitfall 50
 func TestReloadServesBacklog(t *testing.T) {
 	s := serveOn(t, testConfig(), new(transporttest.Echo), func(network, address string) (net.Listener, error) {
 		l, err := net.Listen(network, address)
-		return &lateListener{TCPListener: l.(*net.TCPListener), told: make(chan struct{})}, err
+		return transporttest.NewLateListener(l), err
 	})
 	var peers []net.Conn
 	for range 20 {
@@ -158,14 +134,6 @@ func TestReloadServesBacklog(t *testing.T) {
 	}
 }
 
-// brokenOffListener accepts nobody at all: it is always interrupted before.
-type brokenOffListener struct{ *lateListener }
-
-func (l brokenOffListener) Accept() (net.Conn, error) {
-	<-l.told
-	return nil, os.ErrDeadlineExceeded
-}
-
 // Pitfall 50: also when accepting is interrupted before it has come to them, as
 // on a busy machine.
 func TestReloadSweepsBacklog(t *testing.T) {
@@ -176,7 +144,7 @@ func TestReloadSweepsBacklog(t *testing.T) {
 			return l, err
 		}
 		first = false
-		return brokenOffListener{&lateListener{TCPListener: l.(*net.TCPListener), told: make(chan struct{})}}, err
+		return transporttest.BrokenOffListener{LateListener: transporttest.NewLateListener(l)}, err
 	})
 	var peers []net.Conn
 	for range 20 {

@@ -17,6 +17,9 @@ const (
 	// longer reply goes alone.
 	gather = 32 << 10
 
+	// record is how much one record of TLS takes (RFC 8446, 5.1).
+	record = 16 << 10
+
 	// holdBack is how long a reply may wait for others to go with it: for those to
 	// messages that are being handed over together with its own.
 	holdBack = time.Millisecond
@@ -211,26 +214,29 @@ func (c *conn) notice(changed bool) {
 
 // wait writes out to the peer, which has to take some of it within the write
 // timeout each time. The time is set only where the peer has to be waited for: it
-// costs as much as a small message.
+// costs as much as a small message. With TLS a write that took too long can't be
+// taken up again, so there each has a part that is short enough to show by itself
+// whether the peer takes anything.
 func (c *conn) wait(out []byte) error {
 	n, err := c.socket.send(out)
 	if err != nil || n == len(out) {
 		return err
 	}
-	for out = out[n:]; ; {
+	for out = out[n:]; len(out) > 0; out = out[n:] {
 		timeout := time.Duration(c.settings().WriteTimeout)
 		if err := c.socket.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 			return err
 		}
-		n, err = c.socket.Write(out)
-		if err == nil {
-			return c.socket.SetWriteDeadline(time.Time{}) // writing without waiting has none
+		part := out
+		if c.socket.raw == nil {
+			part = out[:min(len(out), record)]
 		}
-		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		n, err = c.socket.Write(part)
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}
-		out = out[n:]
 	}
+	return c.socket.SetWriteDeadline(time.Time{}) // writing without waiting has none
 }
 
 // lose ends a connection whose peer can't be reached, or takes nothing.

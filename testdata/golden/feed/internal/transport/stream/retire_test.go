@@ -20,9 +20,7 @@ func TestRetiredIdleConnections(t *testing.T) {
 	if got := read(t, nc, -1); got != "" {
 		t.Errorf("read %q", got)
 	}
-	if err := <-s.ended; err != nil {
-		t.Error(err)
-	}
+	s.Wait()
 }
 
 func TestRetiredStatus(t *testing.T) {
@@ -37,7 +35,7 @@ func TestRetiredStatus(t *testing.T) {
 	if addr := s.Addr(); addr != nil {
 		t.Errorf("address %v of a retired transport", addr)
 	}
-	if n := s.journal.count("no longer listening"); n != 1 {
+	if n := s.journal.Count("no longer listening"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 }

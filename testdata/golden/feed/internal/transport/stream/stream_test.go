@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -78,37 +77,17 @@ func (c *section) Endpoint() (*Endpoint, error) {
 func testConfig() *section {
 	c := &section{Settings: DefaultSettings(), listen: "127.0.0.1:0"}
 	c.MaxMessage = 16 << 10
-	c.ReadTimeout = config.Duration(500 * time.Millisecond)
-	c.WriteTimeout = config.Duration(200 * time.Millisecond)
+	c.ReadTimeout = config.Duration(time.Second)
+	c.WriteTimeout = config.Duration(time.Second)
 	return c
-}
-
-// journal is a log to look into.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-// count is how often what was logged.
-func (j *journal) count(what string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), what)
 }
 
 // server is a transport that serves until the test ends.
 type server struct {
 	*Transport
+	*transporttest.Serving
 	t       *testing.T
-	journal journal
-	cancel  context.CancelFunc
-	ended   chan error // what Serve returns
+	journal transporttest.Journal
 }
 
 func serve(t *testing.T, c *section, queue transport.Queue) *server {
@@ -118,23 +97,15 @@ func serve(t *testing.T, c *section, queue transport.Queue) *server {
 
 func serveOn(t *testing.T, c *section, queue transport.Queue, listen func(network, address string) (net.Listener, error)) *server {
 	t.Helper()
-	s := &server{t: t, ended: make(chan error, 1)}
+	s := &server{t: t}
 	tr, err := c.New(transport.Env{Log: slog.New(slog.NewTextHandler(&s.journal, nil)), Listen: listen})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Transport = tr.(*Transport)
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	var serving sync.WaitGroup
-	serving.Go(func() { s.ended <- s.Serve(ctx, queue) })
-	t.Cleanup(func() {
-		cancel()
-		_ = s.Close()
-		serving.Wait()
-	})
+	s.Serving = transporttest.Serve(t, s.Transport, queue)
 	// A peer can connect before, but nobody accepts it.
-	poll(t, "serving", func() bool {
+	transporttest.Poll(t, "serving", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.state > bound
@@ -154,43 +125,6 @@ func (s *server) dial() *net.TCPConn {
 	}
 	return nc.(*net.TCPConn)
 }
-
-// poll waits until done.
-func poll(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(transporttest.Patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain:", what)
-		}
-	}
-}
-
-// hold is a queue that keeps messages for the test to settle.
-type hold chan transport.Message
-
-func (h hold) Submit(ctx context.Context, messages []transport.Message) (int, error) {
-	for i, m := range messages {
-		select {
-		case h <- m:
-		case <-ctx.Done():
-			return i, ctx.Err()
-		}
-	}
-	return len(messages), nil
-}
-
-func (h hold) take(t *testing.T) transport.Message {
-	t.Helper()
-	select {
-	case m := <-h:
-		return m
-	case <-time.After(transporttest.Patience):
-		t.Fatal("no message came")
-		return nil
-	}
-}
-
-func answer(m transport.Message) { m.Settle(m.Body(), nil) }
 
 func write(t *testing.T, nc net.Conn, text string) {
 	t.Helper()
@@ -225,7 +159,7 @@ func TestFraming(t *testing.T) {
 		{"line too long", "one\n" + strings.Repeat("x", 40000) + "\ntwo\n", "<one>\n", "level=WARN msg=\"connection closed, message longer than max_message\""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			q := make(hold, 10)
+			q := make(transporttest.Queue, 10)
 			s := serve(t, testConfig(), q)
 			nc := s.dial()
 			write(t, nc, test.send)
@@ -233,41 +167,39 @@ func TestFraming(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range strings.Count(test.want, "\n") {
-				m := q.take(t)
+				m := q.Take(t)
 				m.Settle(fmt.Appendf(nil, "<%s>", m.Body()), nil)
 			}
 			if got := read(t, nc, -1); got != test.want {
 				t.Errorf("replies %q, want %q", got, test.want)
 			}
-			s.cancel()
-			if err := <-s.ended; err != nil {
-				t.Error(err)
-			}
+			s.Cancel()
+			s.Wait()
 			if got, want := s.Status(), "closed, 0 connections, 0 refused"; got != want {
 				t.Errorf("status %q, want %q", got, want)
 			}
 			if len(q) > 0 {
 				t.Errorf("%d messages too many", len(q))
 			}
-			if got := s.journal.count("peer="); got != strings.Count(test.log, "msg=") || s.journal.count(test.log) == 0 {
-				t.Errorf("logged %s", s.journal.text.String())
+			if got := s.journal.Count("peer="); got != strings.Count(test.log, "msg=") || s.journal.Count(test.log) == 0 {
+				t.Errorf("logged %s", s.journal.String())
 			}
 		})
 	}
 }
 
 func TestReplyOfSeveralLines(t *testing.T) {
-	q := make(hold, 3)
+	q := make(transporttest.Queue, 3)
 	s := serve(t, testConfig(), q)
 	nc := s.dial()
 	write(t, nc, "1\n2\n3\n")
 	for range 3 {
-		q.take(t).Settle([]byte("a\nb\n"), nil)
+		q.Take(t).Settle([]byte("a\nb\n"), nil)
 	}
 	if got := read(t, nc, 12); got != "a b\na b\na b\n" {
 		t.Errorf("replies %q", got)
 	}
-	poll(t, "the log", func() bool { return s.journal.count("became spaces") == 1 })
+	transporttest.Poll(t, "the log", func() bool { return s.journal.Count("became spaces") == 1 })
 }
 
 // What is read but not handed over, or not even read, does not keep the replies
@@ -275,16 +207,16 @@ func TestReplyOfSeveralLines(t *testing.T) {
 func TestStopWithUnreadInput(t *testing.T) {
 	c := testConfig()
 	c.Pipeline = 3
-	q := make(hold, 10)
+	q := make(transporttest.Queue, 10)
 	s := serve(t, c, q)
 	nc := s.dial()
 	write(t, nc, strings.Repeat(strings.Repeat("x", 1000)+"\n", 100))
 	var taken []transport.Message
 	for range c.Pipeline {
-		taken = append(taken, q.take(t))
+		taken = append(taken, q.Take(t))
 	}
-	s.cancel()
-	poll(t, "the stop", func() bool { return strings.HasPrefix(s.Status(), "stopping") })
+	s.Cancel()
+	transporttest.Poll(t, "the stop", func() bool { return strings.HasPrefix(s.Status(), "stopping") })
 	for _, m := range taken {
 		m.Settle([]byte("done"), nil)
 	}
@@ -292,9 +224,7 @@ func TestStopWithUnreadInput(t *testing.T) {
 		t.Errorf("replies %q", got)
 	}
 	_ = nc.Close()
-	if err := <-s.ended; err != nil {
-		t.Error(err)
-	}
+	s.Wait()
 }
 
 // A peer that takes no replies keeps nobody busy but a goroutine of its own, for
@@ -303,7 +233,7 @@ func TestWaitingPeerHoldsNoWorker(t *testing.T) {
 	const peers = 4
 	c := testConfig()
 	c.WriteTimeout = config.Duration(time.Hour)
-	q := make(hold)
+	q := make(transporttest.Queue)
 	s := serve(t, c, q)
 	var working sync.WaitGroup
 	reply := bytes.Repeat([]byte("x"), 16<<20) // more than the system buffers
@@ -312,15 +242,13 @@ func TestWaitingPeerHoldsNoWorker(t *testing.T) {
 			if string(m.Body()) == "flood" {
 				m.Settle(reply, nil)
 			} else {
-				answer(m)
+				transporttest.Answer(m)
 			}
 		}
 	})
 	t.Cleanup(func() {
 		_ = s.Close()
-		if err := <-s.ended; err != nil {
-			t.Error(err)
-		}
+		s.Wait()
 		close(q)
 		working.Wait()
 	})
@@ -353,11 +281,11 @@ func TestTooManyConnections(t *testing.T) {
 	if got, want := s.Status(), fmt.Sprintf("listening on %s, 2 connections, 3 refused", s.Addr()); got != want {
 		t.Errorf("status %q, want %q", got, want)
 	}
-	if n := s.journal.count("max_connections are open"); n != 1 {
+	if n := s.journal.Count("max_connections are open"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 	_ = open[0].Close()
-	poll(t, "room", func() bool { return strings.Contains(s.Status(), "1 connection,") })
+	transporttest.Poll(t, "room", func() bool { return strings.Contains(s.Status(), "1 connection,") })
 	nc := s.dial()
 	write(t, nc, "in\n")
 	read(t, nc, 3)
@@ -418,13 +346,13 @@ func TestAcceptErrors(t *testing.T) {
 		nc := s.dial()
 		write(t, nc, "in\n")
 		read(t, nc, 3)
-		if n := s.journal.count("connections have to wait"); n != 1 {
+		if n := s.journal.Count("connections have to wait"); n != 1 {
 			t.Errorf("logged %d times", n)
 		}
 	})
 	t.Run("closed by somebody else", func(t *testing.T) {
 		s := serveOn(t, testConfig(), new(transporttest.Echo), listen(net.ErrClosed))
-		if err := <-s.ended; !errors.Is(err, net.ErrClosed) {
+		if err := s.Err(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Serve: %v", err)
 		}
 	})

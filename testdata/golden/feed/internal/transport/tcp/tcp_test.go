@@ -1,14 +1,12 @@
 package tcp
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,7 +66,7 @@ func testConfig() *Config {
 	c.Listen = "127.0.0.1:0"
 	c.MaxMessage = 16 << 10
 	c.ReadTimeout = config.Duration(time.Second)
-	c.WriteTimeout = config.Duration(200 * time.Millisecond)
+	c.WriteTimeout = config.Duration(time.Second)
 	return c
 }
 
@@ -79,17 +77,7 @@ func serve(t *testing.T, c *Config) *stream.Transport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := tr.Serve(ctx, new(transporttest.Echo)); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		serving.Wait()
-	})
+	t.Cleanup(transporttest.Serve(t, tr, new(transporttest.Echo)).Stop)
 	return tr.(*stream.Transport)
 }
 

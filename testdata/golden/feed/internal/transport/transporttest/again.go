@@ -15,7 +15,7 @@ func redelivery(t *testing.T, h Harness) {
 	needs(t, h.Redelivers, "redelivery")
 	const messages = 9
 	configuration := h.Config()
-	q := make(queue, messages)
+	q := make(Queue, messages)
 	s := startWith(t, h, configuration, q)
 	peer := s.dial()
 	var taken []transport.Message
@@ -23,14 +23,14 @@ func redelivery(t *testing.T, h Harness) {
 		if err := peer.Send(body(0, i)); err != nil {
 			t.Fatal(err)
 		}
-		taken = append(taken, q.take(t))
+		taken = append(taken, q.Take(t))
 	}
-	s.cancel()                     // or what is given back would come at once
+	s.Cancel()                     // or what is given back would come at once
 	ids := make(map[string]string) // of those that have to come again, by body
 	for i, m := range taken {
 		switch i % 3 {
 		case 0:
-			answer(m)
+			Answer(m)
 			continue
 		case 1:
 			m.Settle(nil, transport.ErrStopped)
@@ -40,14 +40,14 @@ func redelivery(t *testing.T, h Harness) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	s.wait()
+	s.Wait()
 	for i := 2; i < messages; i += 3 {
-		answer(taken[i]) // too late
+		Answer(taken[i]) // too late
 	}
 
 	s = startWith(t, h, configuration, q)
 	for range len(ids) {
-		m := q.take(t)
+		m := q.Take(t)
 		id, missing := ids[string(m.Body())]
 		switch {
 		case !missing:
@@ -58,13 +58,13 @@ func redelivery(t *testing.T, h Harness) {
 			t.Errorf("message %.20q… does not say that it may have come before", m.Body())
 		}
 		delete(ids, string(m.Body()))
-		answer(m)
+		Answer(m)
 	}
 	if err := s.dial().Send(body(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	answer(q.take(t))
-	s.stop()
+	Answer(q.Take(t))
+	s.Stop()
 	if len(q) > 0 {
 		t.Errorf("%d messages too many came again", len(q))
 	}
@@ -92,20 +92,20 @@ func reconnect(t *testing.T, h Harness) {
 		if s.Status() == "" {
 			t.Error("no status without a connection")
 		}
-		if s.hasEnded() {
+		if s.Ended() {
 			t.Fatal("Serve returned for want of a connection")
 		}
 		restore()
 	}
 	serves(t, s)
-	s.stop()
+	s.Stop()
 }
 
 // The end does not wait for a connection.
 func stopWithoutConnection(t *testing.T, h Harness) {
 	needs(t, h.Cut != nil, "connections of its own")
 	for name, end := range map[string]func(*service){
-		"drain":  func(s *service) { s.cancel() },
+		"drain":  func(s *service) { s.Cancel() },
 		"close":  func(s *service) { _ = s.Close() },
 		"retire": func(s *service) { s.Retire() },
 	} {
@@ -115,7 +115,7 @@ func stopWithoutConnection(t *testing.T, h Harness) {
 			restore := h.Cut(s.Transport)
 			defer restore()
 			end(s)
-			s.wait()
+			s.Wait()
 		})
 	}
 }

@@ -58,7 +58,7 @@ func everyMessageOnce(t *testing.T, h Harness) {
 		mu.Lock()
 		seen[string(m.Body())]++
 		mu.Unlock()
-		answer(m)
+		Answer(m)
 	})
 	s := start(t, h, p)
 	var group sync.WaitGroup
@@ -71,12 +71,12 @@ func everyMessageOnce(t *testing.T, h Harness) {
 		})
 	}
 	group.Wait()
-	poll(t, "all messages", func() bool {
+	Poll(t, "all messages", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return t.Failed() || len(seen) == peers*messages
 	})
-	s.stop()
+	s.Stop()
 	p.close()
 	for i := range peers {
 		for j := range messages {
@@ -90,7 +90,7 @@ func everyMessageOnce(t *testing.T, h Harness) {
 func bodiesLast(t *testing.T, h Harness) {
 	needs(t, h.Ordered, "messages side by side")
 	const messages = 100
-	q := make(queue)
+	q := make(Queue)
 	s := start(t, h, q)
 	peer := s.dial()
 	var sent sync.WaitGroup
@@ -103,28 +103,28 @@ func bodiesLast(t *testing.T, h Harness) {
 	})
 	var taken []transport.Message
 	for range messages {
-		taken = append(taken, q.take(t))
+		taken = append(taken, q.Take(t))
 	}
 	sent.Wait()
 	for i, m := range taken {
 		if !bytes.Equal(m.Body(), body(0, i)) {
 			t.Errorf("message %d is %.20q…", i, m.Body())
 		}
-		answer(m)
+		Answer(m)
 	}
-	s.stop()
+	s.Stop()
 }
 
 func replyAfterSettling(t *testing.T, h Harness) {
 	needs(t, h.Replies, "replies")
-	q := make(queue)
+	q := make(Queue)
 	s := start(t, h, q)
 	var settled atomic.Bool
 	peer, other := s.dial(), s.dial()
 	if err := peer.Send(body(0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	m := q.take(t)
+	m := q.Take(t)
 	early := make(chan bool)
 	go func() {
 		_, err := peer.Receive()
@@ -135,12 +135,12 @@ func replyAfterSettling(t *testing.T, h Harness) {
 	if err := other.Send(body(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	answer(q.take(t))
+	Answer(q.Take(t))
 	if _, err := other.Receive(); err != nil {
 		t.Fatal(err)
 	}
 	settled.Store(true)
-	answer(m)
+	Answer(m)
 	if <-early {
 		t.Error("the reply came before the message was settled, or not at all")
 	}
@@ -149,7 +149,7 @@ func replyAfterSettling(t *testing.T, h Harness) {
 func repliesInOrder(t *testing.T, h Harness) {
 	needs(t, h.Ordered, "order")
 	const messages = 50
-	q := make(queue)
+	q := make(Queue)
 	s := start(t, h, q)
 	peer := s.dial()
 	for name, order := range map[string]func() []int{
@@ -169,7 +169,7 @@ func repliesInOrder(t *testing.T, h Harness) {
 		}
 		var taken []transport.Message
 		for range messages {
-			taken = append(taken, q.take(t))
+			taken = append(taken, q.Take(t))
 		}
 		settle := func(i int) { taken[i].Settle(fmt.Appendf(nil, "done-%s", taken[i].Body()), nil) }
 		receive := func(i int) {
@@ -194,7 +194,7 @@ func repliesInOrder(t *testing.T, h Harness) {
 func largeReplies(t *testing.T, h Harness) {
 	needs(t, h.Replies && !h.Short, "large replies")
 	const size, replies = 8 << 20, 3 // more than the system buffers
-	q := make(queue)
+	q := make(Queue)
 	s := start(t, h, q)
 	peer := s.dial()
 	for i := range replies {
@@ -205,16 +205,16 @@ func largeReplies(t *testing.T, h Harness) {
 		if err := peer.Send(body(0, i)); err != nil {
 			t.Fatal(err)
 		}
-		q.take(t).Settle(bytes.Clone(reply), nil)
+		q.Take(t).Settle(bytes.Clone(reply), nil)
 		if got, err := peer.Receive(); err != nil || !bytes.Equal(got, reply) {
 			t.Fatalf("reply of %d bytes, %v, want %d", len(got), err, size)
 		}
 	}
-	s.stop()
+	s.Stop()
 }
 
 func failedMessage(t *testing.T, h Harness) {
-	q := make(queue)
+	q := make(Queue)
 	s := start(t, h, q)
 	peer := s.dial()
 	for _, err := range []error{errors.New("failed for good"), nil} {
@@ -222,7 +222,7 @@ func failedMessage(t *testing.T, h Harness) {
 		if err := peer.Send(body(0, 0)); err != nil {
 			t.Fatal(err)
 		}
-		q.take(t).Settle([]byte(reply), err)
+		q.Take(t).Settle([]byte(reply), err)
 		if !h.Replies {
 			continue
 		}
@@ -233,13 +233,13 @@ func failedMessage(t *testing.T, h Harness) {
 }
 
 func peersApart(t *testing.T, h Harness) {
-	q := make(queue)
+	q := make(Queue)
 	s := start(t, h, q)
 	slow, quick := s.dial(), s.dial()
 	if err := slow.Send(body(0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	held := q.take(t)
+	held := q.Take(t)
 	for i := range 10 {
 		var sent sync.WaitGroup
 		sent.Go(func() {
@@ -247,10 +247,10 @@ func peersApart(t *testing.T, h Harness) {
 				t.Error(err)
 			}
 		})
-		answer(q.take(t))
+		Answer(q.Take(t))
 		sent.Wait()
 	}
-	answer(held)
+	Answer(held)
 	if h.Replies {
 		if reply, err := slow.Receive(); err != nil || !bytes.Equal(reply, body(0, 0)) {
 			t.Errorf("reply %q, %v", reply, err)

@@ -36,7 +36,7 @@ func backPressure(t *testing.T, h Harness) {
 	needs(t, !h.Lossy, "promise to keep what it has no room for")
 	const messages, size, bound = 2048, 8 << 10, 4 << 20
 	large := bytes.Repeat([]byte("x"), size)
-	q := make(queue)
+	q := make(Queue)
 	s := start(t, h, q)
 	before := heap()
 	peer := s.dial()
@@ -56,7 +56,7 @@ func backPressure(t *testing.T, h Harness) {
 	// the transport has stopped reading, or has sent all, because something
 	// other than the transport keeps it.
 	last, since := int64(-1), 0
-	poll(t, "the peer to stand still", func() bool {
+	Poll(t, "the peer to stand still", func() bool {
 		if n := sent.Load(); n != last {
 			last, since = n, 0
 		} else {
@@ -79,7 +79,7 @@ func backPressure(t *testing.T, h Harness) {
 		})
 	}
 	for range messages {
-		m := q.take(t)
+		m := q.Take(t)
 		if !bytes.Equal(m.Body(), large) {
 			t.Errorf("message of %d bytes, want %d", len(m.Body()), size)
 		}
@@ -94,7 +94,7 @@ func tooLong(t *testing.T, h Harness) {
 		if len(m.Body()) > h.Limit || bytes.IndexByte(m.Body(), 'z') >= 0 {
 			t.Errorf("a message of %d bytes came, the limit is %d", len(m.Body()), h.Limit)
 		}
-		answer(m)
+		Answer(m)
 	})
 	s := start(t, h, p)
 	peer := s.dial()
@@ -125,7 +125,7 @@ func tooLong(t *testing.T, h Harness) {
 		t.Errorf("the transport holds %d bytes, the limit is %d", grown, h.Limit)
 	}
 	serves(t, s)
-	s.stop()
+	s.Stop()
 	p.close()
 }
 
@@ -150,7 +150,7 @@ func garbage(t *testing.T, h Harness) {
 	serves(t, s)
 	group.Wait()
 	serves(t, s)
-	s.stop()
+	s.Stop()
 }
 
 // Peers that say nothing, or stop in the middle, keep nobody from being served,
@@ -167,8 +167,8 @@ func silentPeers(t *testing.T, h Harness) {
 		}
 	}
 	serves(t, s)
-	poll(t, "the messages of the good peer", func() bool { return q.taken.Load() >= 20 })
-	s.stop()
+	Poll(t, "the messages of the good peer", func() bool { return q.taken.Load() >= 20 })
+	s.Stop()
 	if n := q.taken.Load(); n != 20 {
 		t.Errorf("%d messages came, want the 20 of the good peer", n)
 	}
@@ -176,7 +176,7 @@ func silentPeers(t *testing.T, h Harness) {
 
 func vanishingPeers(t *testing.T, h Harness) {
 	const peers = 40
-	q := make(queue, peers)
+	q := make(Queue, peers)
 	s := start(t, h, q)
 	for i := range peers {
 		p := s.dial()
@@ -185,9 +185,9 @@ func vanishingPeers(t *testing.T, h Harness) {
 		}
 		// Half of them do not even wait until their message has been read.
 		if i%2 == 0 {
-			m := q.take(t)
+			m := q.Take(t)
 			_ = p.Close()
-			answer(m)
+			Answer(m)
 		}
 		_ = p.Close()
 	}
@@ -197,14 +197,14 @@ func vanishingPeers(t *testing.T, h Harness) {
 		for {
 			select {
 			case m := <-q:
-				answer(m)
+				Answer(m)
 			case <-ended:
 				return
 			}
 		}
 	})
 	serves(t, s)
-	s.stop()
+	s.Stop()
 	close(ended)
 	answering.Wait()
 }
@@ -212,7 +212,7 @@ func vanishingPeers(t *testing.T, h Harness) {
 func halfClosedPeer(t *testing.T, h Harness) {
 	needs(t, h.Replies && h.Ordered, "replies in order")
 	const messages = 30
-	q := make(queue, messages)
+	q := make(Queue, messages)
 	s := start(t, h, q)
 	peer := s.dial()
 	half, ok := peer.(halfCloser)
@@ -228,7 +228,7 @@ func halfClosedPeer(t *testing.T, h Harness) {
 		t.Fatal(err)
 	}
 	for range messages {
-		answer(q.take(t))
+		Answer(q.Take(t))
 	}
 	for i := range messages {
 		if reply, err := peer.Receive(); err != nil || !bytes.Equal(reply, body(0, i)) {
@@ -248,7 +248,7 @@ func slowPeer(t *testing.T, h Harness) {
 		if bytes.Equal(m.Body(), []byte("flood")) {
 			m.Settle(reply, nil)
 		} else {
-			answer(m)
+			Answer(m)
 		}
 	})
 	s := start(t, h, p)
@@ -267,7 +267,7 @@ func slowPeer(t *testing.T, h Harness) {
 
 	// The end of the service does not wait for the peer either.
 	begin := time.Now()
-	s.stop()
+	s.Stop()
 	t.Log("stopped after", time.Since(begin))
 	p.close()
 }
@@ -312,7 +312,7 @@ func unfinishedMessage(t *testing.T, h Harness) {
 	if err := exchange(good, h, 0, 10, 20); err != nil {
 		t.Error("a peer that was silent meanwhile:", err)
 	}
-	s.stop()
+	s.Stop()
 	if n := q.taken.Load(); n != 20 {
 		t.Errorf("%d messages came, want the 20 of the good peer", n)
 	}
@@ -332,8 +332,8 @@ func comeAndGo(t *testing.T, h Harness) {
 	visit() // what is made once is there after this
 	before := heap()
 	visit()
-	poll(t, "the memory of peers that have gone to be free", func() bool {
+	Poll(t, "the memory of peers that have gone to be free", func() bool {
 		return heap()-before < peers*perPeer/2
 	})
-	s.stop()
+	s.Stop()
 }

@@ -1,4 +1,4 @@
-// The queues that the suite serves from, in place of the worker pool.
+// The queues that tests serve from, in place of the worker pool.
 
 package transporttest
 
@@ -28,10 +28,11 @@ func (e *Echo) Submit(ctx context.Context, messages []transport.Message) (int, e
 	return len(messages), nil
 }
 
-// queue holds as many messages as its capacity until the test takes them.
-type queue chan transport.Message
+// Queue holds as many messages as its capacity until the test takes them.
+type Queue chan transport.Message
 
-func (q queue) Submit(ctx context.Context, messages []transport.Message) (int, error) {
+// Submit implements transport.Queue.
+func (q Queue) Submit(ctx context.Context, messages []transport.Message) (int, error) {
 	for i, m := range messages {
 		if err := ctx.Err(); err != nil {
 			return i, err
@@ -45,7 +46,8 @@ func (q queue) Submit(ctx context.Context, messages []transport.Message) (int, e
 	return len(messages), nil
 }
 
-func (q queue) take(t *testing.T) transport.Message {
+// Take waits for a message, and does not settle it.
+func (q Queue) Take(t testing.TB) transport.Message {
 	t.Helper()
 	select {
 	case m := <-q:
@@ -56,19 +58,31 @@ func (q queue) take(t *testing.T) transport.Message {
 	}
 }
 
+// Want takes messages, which have to have these bodies, and settles them as done.
+func (q Queue) Want(t testing.TB, bodies ...string) {
+	t.Helper()
+	for _, body := range bodies {
+		m := q.Take(t)
+		if got := string(m.Body()); got != body {
+			t.Errorf("message %.40q, want %.40q", got, body)
+		}
+		m.Settle(nil, nil)
+	}
+}
+
 // pool is a queue with workers, which settle messages out of order. It must be
 // closed after the transport has ended.
 type pool struct {
-	queue
+	Queue
 	workers sync.WaitGroup
 }
 
 // newPool starts n workers that call work with each message.
 func newPool(n int, work func(transport.Message)) *pool {
-	p := &pool{queue: make(queue, 64)}
+	p := &pool{Queue: make(Queue, 64)}
 	for range n {
 		p.workers.Go(func() {
-			for m := range p.queue {
+			for m := range p.Queue {
 				work(m)
 			}
 		})
@@ -78,9 +92,9 @@ func newPool(n int, work func(transport.Message)) *pool {
 
 // close ends the workers once the queue is empty.
 func (p *pool) close() {
-	close(p.queue)
+	close(p.Queue)
 	p.workers.Wait()
 }
 
-// answer settles a message with its body.
-func answer(m transport.Message) { m.Settle(m.Body(), nil) }
+// Answer settles a message with its body.
+func Answer(m transport.Message) { m.Settle(m.Body(), nil) }

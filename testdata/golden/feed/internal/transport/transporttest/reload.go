@@ -39,7 +39,7 @@ func reloadSame(t *testing.T, h Harness) {
 		t.Errorf("the address went from %s to %s", address, now)
 	}
 	serves(t, s)
-	s.stop()
+	s.Stop()
 }
 
 // pitfall 41
@@ -56,7 +56,7 @@ func reloadAddress(t *testing.T, h Harness) {
 	change.Commit()
 	if !h.Listens { // what peers of the old address say nobody hears
 		serves(t, s)
-		s.stop()
+		s.Stop()
 		return
 	}
 	s.refused(old)
@@ -66,7 +66,7 @@ func reloadAddress(t *testing.T, h Harness) {
 			t.Errorf("peer %d at the old address: %v", i, err)
 		}
 	}
-	s.stop()
+	s.Stop()
 }
 
 func reloadAborted(t *testing.T, h Harness) {
@@ -80,7 +80,7 @@ func reloadAborted(t *testing.T, h Harness) {
 		t.Error("after the abort:", err)
 	}
 	serves(t, s)
-	s.stop()
+	s.Stop()
 }
 
 func reloadFails(t *testing.T, h Harness) {
@@ -98,7 +98,7 @@ func reloadFails(t *testing.T, h Harness) {
 		t.Error("after the failure:", err)
 	}
 	serves(t, s)
-	s.stop()
+	s.Stop()
 }
 
 func reloadUnderLoad(t *testing.T, h Harness) {
@@ -133,7 +133,7 @@ func reloadUnderLoad(t *testing.T, h Harness) {
 	}
 	done.Store(true)
 	group.Wait()
-	s.stop()
+	s.Stop()
 }
 
 func reloadWithoutServing(t *testing.T, h Harness) {
@@ -143,7 +143,7 @@ func reloadWithoutServing(t *testing.T, h Harness) {
 		s.reload(h.Config()).Commit()
 		s.serve(new(Echo))
 		serves(t, s)
-		s.stop()
+		s.Stop()
 	})
 	t.Run("never", func(t *testing.T) {
 		s := newService(t, h)
@@ -152,7 +152,7 @@ func reloadWithoutServing(t *testing.T, h Harness) {
 	t.Run("stopped in between", func(t *testing.T) {
 		s := start(t, h, new(Echo))
 		change := s.reload(h.Config())
-		s.stop()
+		s.Stop()
 		change.Commit()
 	})
 	t.Run("closed in between", func(t *testing.T) {
@@ -165,7 +165,7 @@ func reloadWithoutServing(t *testing.T, h Harness) {
 	})
 	t.Run("afterwards", func(t *testing.T) {
 		s := start(t, h, new(Echo))
-		s.stop()
+		s.Stop()
 		if change, err := s.Reload(h.Config()); err == nil {
 			change.Commit()
 		}

@@ -50,16 +50,6 @@ func (s *service) successor() *service {
 	return next
 }
 
-// hasEnded tells whether Serve has returned.
-func (s *service) hasEnded() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 // Pitfall 50: those who are here are served as before, until they leave.
 func retireWithPeers(t *testing.T, h Harness) {
 	needs(t, h.Listens, "address of its own")
@@ -85,14 +75,14 @@ func retireWithPeers(t *testing.T, h Harness) {
 		if err := exchange(p, h, i, 10, 60); err != nil {
 			t.Errorf("peer %d: %v", i, err)
 		}
-		if s.hasEnded() {
+		if s.Ended() {
 			t.Fatalf("Serve returned with %d peers left", peers-i)
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	s.wait()
+	s.Wait()
 }
 
 // A peer that was let in before is served although it had sent nothing yet.
@@ -113,14 +103,14 @@ func retireSilentPeers(t *testing.T, h Harness) {
 	for _, p := range silent {
 		_ = p.Close()
 	}
-	s.stop() // the peer of serves is still there
+	s.Stop() // the peer of serves is still there
 }
 
 // What is under way, or sent and not yet read, is handled and answered.
 func retireBusy(t *testing.T, h Harness) {
 	needs(t, h.Listens && h.Ordered, "address of its own, or messages of a peer side by side")
 	const messages = 600 // more than a peer may have under way
-	q := make(queue)
+	q := make(Queue)
 	s := start(t, h, q)
 	peer := s.dial()
 	sent := make(chan error, 1)
@@ -142,62 +132,62 @@ func retireBusy(t *testing.T, h Harness) {
 			}
 		}
 	})
-	first := q.take(t)
+	first := q.Take(t)
 	s.Retire()
-	answer(first)
+	Answer(first)
 	for range messages - 1 {
-		answer(q.take(t))
+		Answer(q.Take(t))
 	}
 	if err := <-sent; err != nil {
 		t.Error("send:", err)
 	}
 	receiving.Wait()
-	if s.hasEnded() {
+	if s.Ended() {
 		t.Error("Serve returned before the peer left")
 	}
 	_ = peer.Close()
-	s.wait()
+	s.Wait()
 }
 
 // The end of ctx drains a retired transport as any other.
 func retireAndDrain(t *testing.T, h Harness) {
-	q := make(queue, 1)
+	q := make(Queue, 1)
 	s := start(t, h, q)
 	busy := s.dial()
 	if err := busy.Send(body(0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	m := q.take(t)
+	m := q.Take(t)
 	s.dial() // stays, and does not matter
 	s.Retire()
-	s.cancel()
+	s.Cancel()
 	select {
 	case <-s.ended:
 		t.Fatal("Serve returned with a message under way")
 	case <-time.After(20 * time.Millisecond): // time to return too early
 	}
-	answer(m)
+	Answer(m)
 	if h.Replies {
 		if reply, err := busy.Receive(); err != nil || !bytes.Equal(reply, body(0, 0)) {
 			t.Errorf("reply %.20q…, %v", reply, err)
 		}
 	}
-	s.wait()
+	s.Wait()
 }
 
 func retireAndClose(t *testing.T, h Harness) {
-	q := make(queue, 1)
+	q := make(Queue, 1)
 	s := start(t, h, q)
 	if err := s.dial().Send(body(0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	m := q.take(t)
+	m := q.Take(t)
 	s.Retire()
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	s.wait() // although nothing is settled
-	answer(m)
+	s.Wait() // although nothing is settled
+	Answer(m)
 }
 
 func retireAnyTime(t *testing.T, h Harness) {
@@ -205,21 +195,21 @@ func retireAnyTime(t *testing.T, h Harness) {
 		s := start(t, h, new(Echo))
 		serveBegun(s)
 		s.Retire()
-		s.wait()
+		s.Wait()
 		s.Retire()
 	})
 	t.Run("before serving", func(t *testing.T) {
 		s := newService(t, h)
 		s.Retire()
 		s.serve(new(Echo))
-		s.wait()
+		s.Wait()
 	})
 	t.Run("without serving", func(t *testing.T) {
 		newService(t, h).Retire()
 	})
 	t.Run("after the end", func(t *testing.T) {
 		s := start(t, h, new(Echo))
-		s.stop()
+		s.Stop()
 		s.Retire()
 	})
 	t.Run("after Close", func(t *testing.T) {
@@ -236,7 +226,7 @@ func retireAnyTime(t *testing.T, h Harness) {
 			group.Go(s.Retire)
 		}
 		group.Wait()
-		s.wait()
+		s.Wait()
 	})
 }
 
@@ -257,14 +247,14 @@ func retireWhileReloading(t *testing.T, h Harness) {
 	if h.Listens {
 		s.refused(s.newest())
 	}
-	s.wait()
+	s.Wait()
 	s = start(t, h, new(Echo))
 	s.Retire()
 	if change, err := s.Reload(h.Config()); err == nil {
 		change.Abort()
 		t.Error("a retired transport was reloaded")
 	}
-	s.wait()
+	s.Wait()
 }
 
 // Pitfall 50: while one transport after the other takes over, each connection
@@ -291,16 +281,16 @@ func handoversUnderLoad(t *testing.T, h Harness) {
 		})
 	}
 	for i := range handovers {
-		poll(t, "connections", func() bool { return connections.Load() >= int64(i*atLeast/handovers) || t.Failed() })
+		Poll(t, "connections", func() bool { return connections.Load() >= int64(i*atLeast/handovers) || t.Failed() })
 		next := s.successor()
 		s.Retire()
-		s.wait()
+		s.Wait()
 		s = next
 		if t.Failed() {
 			return
 		}
 	}
-	poll(t, "connections", func() bool { return connections.Load() >= atLeast || t.Failed() })
+	Poll(t, "connections", func() bool { return connections.Load() >= atLeast || t.Failed() })
 }
 
 // once connects, sends a few messages, and leaves.

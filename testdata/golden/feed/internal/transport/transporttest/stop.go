@@ -18,7 +18,7 @@ import (
 
 func givenBack(t *testing.T, h Harness) {
 	needs(t, h.Replies && h.Ordered && h.Ends, "replies in order, or end to tell that there is none")
-	q := make(queue, 6)
+	q := make(Queue, 6)
 	s := start(t, h, q)
 	peer := s.dial()
 	for i := range 6 {
@@ -28,10 +28,10 @@ func givenBack(t *testing.T, h Harness) {
 	}
 	var taken []transport.Message
 	for range 6 {
-		taken = append(taken, q.take(t))
+		taken = append(taken, q.Take(t))
 	}
 	for _, i := range []int{5, 4, 1, 0, 2} { // 2 is replied to last
-		answer(taken[i])
+		Answer(taken[i])
 	}
 	taken[3].Settle(nil, fmt.Errorf("shutting down: %w", transport.ErrStopped))
 	for i := range 3 {
@@ -42,13 +42,13 @@ func givenBack(t *testing.T, h Harness) {
 	if reply, err := peer.Receive(); err == nil || isTimeout(err) {
 		t.Errorf("after the message given back: %.20q…, %v, want the end", reply, err)
 	}
-	s.stop()
+	s.Stop()
 }
 
 // pitfall 56
 func drain(t *testing.T, h Harness) {
 	const peers, messages = 4, 5
-	q := make(queue, peers*messages)
+	q := make(Queue, peers*messages)
 	s := start(t, h, q)
 	each := messages
 	if !h.Ordered {
@@ -63,13 +63,13 @@ func drain(t *testing.T, h Harness) {
 			if err := p.Send(body(i, j)); err != nil {
 				t.Fatal(err)
 			}
-			taken = append(taken, q.take(t))
+			taken = append(taken, q.Take(t))
 		}
 	}
-	s.cancel()
+	s.Cancel()
 	if h.Listens {
 		address := s.newest()
-		poll(t, "the address to be refused", func() bool {
+		Poll(t, "the address to be refused", func() bool {
 			p, err := h.Dial(address)
 			if err == nil {
 				_ = p.Close()
@@ -83,7 +83,7 @@ func drain(t *testing.T, h Harness) {
 			t.Fatalf("Serve returned with %d messages under way", len(taken)-i)
 		default:
 		}
-		answer(m)
+		Answer(m)
 	}
 	for i, p := range dialled {
 		for j := 0; j < each && h.Replies; j++ {
@@ -93,13 +93,13 @@ func drain(t *testing.T, h Harness) {
 		}
 		_ = p.Close()
 	}
-	s.wait()
+	s.Wait()
 }
 
 // A message is waited for although nobody waits for its reply any longer.
 func drainVanished(t *testing.T, h Harness) {
 	const messages = 3
-	q := make(queue, messages)
+	q := make(Queue, messages)
 	s := start(t, h, q)
 	var taken []transport.Message
 	peer := s.dial()
@@ -110,12 +110,12 @@ func drainVanished(t *testing.T, h Harness) {
 		if err := peer.Send(body(0, i)); err != nil {
 			t.Fatal(err)
 		}
-		taken = append(taken, q.take(t))
+		taken = append(taken, q.Take(t))
 		if !h.Ordered || i == messages-1 {
 			_ = peer.Close()
 		}
 	}
-	s.cancel()
+	s.Cancel()
 	for _, m := range taken {
 		// Time to find out that the peer is gone, and to return too early.
 		select {
@@ -123,9 +123,9 @@ func drainVanished(t *testing.T, h Harness) {
 			t.Fatal("Serve returned with a message under way")
 		case <-time.After(10 * time.Millisecond):
 		}
-		answer(m)
+		Answer(m)
 	}
-	s.wait()
+	s.Wait()
 }
 
 func stopUnderLoad(t *testing.T, h Harness) {
@@ -146,7 +146,7 @@ func stopUnderLoad(t *testing.T, h Harness) {
 			close(full)
 		}
 		mu.Unlock()
-		answer(m)
+		Answer(m)
 	})
 	s := start(t, h, p)
 	var replies [peers][]string
@@ -174,7 +174,7 @@ func stopUnderLoad(t *testing.T, h Harness) {
 		})
 	}
 	<-full
-	s.stop()
+	s.Stop()
 	group.Wait()
 	p.close()
 	for i := range peers {
@@ -193,36 +193,36 @@ func stopUnderLoad(t *testing.T, h Harness) {
 
 // asked is a queue that counts how often it was asked to take messages.
 type asked struct {
-	queue
+	Queue
 	times atomic.Int64
 }
 
 func (a *asked) Submit(ctx context.Context, messages []transport.Message) (int, error) {
 	a.times.Add(1)
-	return a.queue.Submit(ctx, messages)
+	return a.Queue.Submit(ctx, messages)
 }
 
 func stopWithFullQueue(t *testing.T, h Harness) {
 	const peers = 4
-	q := &asked{queue: make(queue)}
+	q := &asked{Queue: make(Queue)}
 	s := start(t, h, q)
 	for i := range peers {
 		if err := s.dial().Send(body(i, 0)); err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			answer(q.take(t)) // the others wait for room
+			Answer(q.Take(t)) // the others wait for room
 		}
 		if h.Ends { // it reads from each peer apart, even while others wait
-			poll(t, "the message to be handed over", func() bool { return q.times.Load() > int64(i) })
+			Poll(t, "the message to be handed over", func() bool { return q.times.Load() > int64(i) })
 		}
 	}
-	s.stop()
+	s.Stop()
 }
 
 func closeBusy(t *testing.T, h Harness) {
 	const messages = 10
-	q := make(queue, messages)
+	q := make(Queue, messages)
 	s := start(t, h, q)
 	var taken []transport.Message
 	for i := range messages {
@@ -230,7 +230,7 @@ func closeBusy(t *testing.T, h Harness) {
 		if err := p.Send(body(i, i)); err != nil {
 			t.Fatal(err)
 		}
-		taken = append(taken, q.take(t))
+		taken = append(taken, q.Take(t))
 	}
 	var closing sync.WaitGroup
 	for range 4 {
@@ -241,9 +241,9 @@ func closeBusy(t *testing.T, h Harness) {
 		})
 	}
 	closing.Wait()
-	s.wait() // although nothing is settled
+	s.Wait() // although nothing is settled
 	for _, m := range taken {
-		answer(m)
+		Answer(m)
 	}
 }
 
@@ -266,7 +266,7 @@ func closeAnyTime(t *testing.T, h Harness) {
 			t.Error(err)
 		}
 		s.serve(new(Echo))
-		s.wait()
+		s.Wait()
 	})
 	t.Run("after serving", func(t *testing.T) {
 		s := start(t, h, new(Echo))
@@ -274,7 +274,7 @@ func closeAnyTime(t *testing.T, h Harness) {
 		if s.Status() == "" {
 			t.Error("no status while serving")
 		}
-		s.stop()
+		s.Stop()
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}

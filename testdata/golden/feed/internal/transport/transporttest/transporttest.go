@@ -16,7 +16,6 @@
 package transporttest
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -164,9 +163,7 @@ type service struct {
 
 	configuration transport.Config // that it was made with
 
-	cancel context.CancelFunc
-	ended  chan struct{} // closed when Serve has returned err
-	err    error
+	*Serving // nil before it serves
 
 	mu        sync.Mutex
 	listeners []net.Listener // from Env.Listen
@@ -184,7 +181,7 @@ func newService(t *testing.T, h Harness) *service {
 // newServiceOn makes a transport that gets the listener l, unless that is nil.
 func newServiceOn(t *testing.T, h Harness, c transport.Config, l net.Listener) *service {
 	t.Helper()
-	s := &service{t: t, h: h, configuration: c, ended: make(chan struct{}), shared: l}
+	s := &service{t: t, h: h, configuration: c, shared: l}
 	t.Cleanup(func() { runtime.KeepAlive(s) }) // what leaks is not collected before it is counted
 	checkLeaks(t)
 	tr, err := c.New(transport.Env{
@@ -217,14 +214,7 @@ func startWith(t *testing.T, h Harness, c transport.Config, queue transport.Queu
 	return s
 }
 
-func (s *service) serve(queue transport.Queue) {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	go func() {
-		defer close(s.ended)
-		s.err = s.Serve(ctx, queue)
-	}()
-}
+func (s *service) serve(queue transport.Queue) { s.Serving = begin(s.t, s.Transport, queue) }
 
 func (s *service) listen(network, address string) (net.Listener, error) {
 	s.mu.Lock()
@@ -246,33 +236,13 @@ func (s *service) listen(network, address string) (net.Listener, error) {
 	return l, err
 }
 
-// wait waits for the end of Serve.
-func (s *service) wait() {
-	s.t.Helper()
-	select {
-	case <-s.ended:
-	case <-time.After(Patience):
-		s.t.Fatal("Serve did not return")
-	}
-	if s.err != nil {
-		s.t.Error("Serve:", s.err)
-	}
-}
-
-// stop ends the transport in good order.
-func (s *service) stop() {
-	s.t.Helper()
-	s.cancel()
-	s.wait()
-}
-
 func (s *service) close() {
 	if err := s.Close(); err != nil {
 		s.t.Error("close:", err)
 	}
-	if s.cancel != nil {
-		s.wait()
-		s.cancel()
+	if s.Serving != nil {
+		s.Wait()
+		s.Cancel()
 	}
 }
 
@@ -300,16 +270,6 @@ func (s *service) reload(to transport.Config) transport.Change {
 		s.t.Fatal("reload:", err)
 	}
 	return change
-}
-
-// poll waits until done, and says what it waited for if that takes too long.
-func poll(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(Patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain:", what)
-		}
-	}
 }
 
 // isTimeout reports that a peer gave up, rather than being told of an end.
