@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 )
 
 // batches is a BatchHandler that notes the sizes of what it gets, and keeps
@@ -57,6 +59,41 @@ func TestBatchesGrow(t *testing.T) {
 		if want := "1 5 10 10 5"; r.String() != want {
 			t.Errorf("batches of %s, want %s", &r, want)
 		}
+	})
+}
+
+// slowToHear is a message whose sender takes its time to be told.
+type slowToHear struct {
+	*message
+	told chan struct{}
+}
+
+func (m slowToHear) Settle(reply []byte, err error) {
+	<-m.told
+	m.message.Settle(reply, err)
+}
+
+// The next batch does not wait until the senders of the one before it know.
+func TestBatchBeginsWhileOthersAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		let := make(chan struct{})
+		close(let)
+		p := start(t, batches(&r, let), nil)
+		defer p.Close()
+		slow := slowToHear{numbered(1)[0], make(chan struct{})}
+		if n, err := p.Submit(t.Context(), []transport.Message{slow}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		synctest.Wait()
+		ms := numbered(3)
+		submit(t, p, ms...)
+		expect(t, "TRUE", ms...)
+		if want := "1 3"; r.String() != want {
+			t.Errorf("batches of %s, want %s", &r, want)
+		}
+		close(slow.told)
+		expect(t, "TRUE", slow.message)
 	})
 }
 

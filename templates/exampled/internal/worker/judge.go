@@ -138,6 +138,7 @@ func (p *Pool) replace(w *worker) {
 // was closed meanwhile: then they are settled.
 func (p *Pool) takeBack(w *worker) bool {
 	w.handling = false
+	p.letNextBegin(w)
 	if p.closed {
 		return false
 	}

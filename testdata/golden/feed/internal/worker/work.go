@@ -217,8 +217,16 @@ func (p *Pool) wakeAll() {
 func (p *Pool) outwait(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.letNextBegin(w)
+}
+
+// letNextBegin lets others start a batch: that of w is not with the handler any
+// more. What its senders are told meanwhile is not waited for, since they hand over
+// more as soon as they know. The caller holds p.mu.
+func (p *Pool) letNextBegin(w *worker) {
 	if w.lone {
 		w.lone = false
+		w.patience.Stop()
 		p.batching--
 		p.wake()
 	}
@@ -226,11 +234,6 @@ func (p *Pool) outwait(w *worker) {
 
 // release ends what w did for its last jobs, which are settled.
 func (p *Pool) release(w *worker) {
-	if w.lone {
-		w.lone = false
-		w.patience.Stop()
-		p.batching--
-	}
 	if w.suspects {
 		w.suspects, p.suspecting = false, false
 		p.wake()
