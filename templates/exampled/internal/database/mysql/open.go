@@ -61,6 +61,9 @@ func (c *Config) settings(env database.Env) (s *mysql.Config, err error) {
 		return nil, err
 	}
 	s.Logger = logger{env.Log}
+	if s.DialFunc == nil && (s.Net == "tcp" || s.Net == "unix") {
+		s.DialFunc = dial
+	}
 	s.ParseTime, s.Loc = true, time.UTC
 	s.ClientFoundRows, s.MultiStatements = false, false
 	// To put values into a statement is safe in this character set, also where
@@ -162,9 +165,16 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 func (c *connector) connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil || c.isolated {
-		return conn, err
+	l := &link{}
+	conn, err := c.Connector.Connect(context.WithValue(ctx, linkKey{}, l))
+	if err != nil {
+		return nil, err
+	}
+	if of, ok := conn.(driverConn); ok && l.Conn != nil {
+		conn = &session{of, l}
+	}
+	if c.isolated {
+		return conn, nil
 	}
 	// No variable has one name in all servers.
 	const statement = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"

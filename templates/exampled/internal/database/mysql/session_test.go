@@ -1,0 +1,112 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/database/databasetest"
+)
+
+// A statement ends with its context, whichever way it is executed: then its session
+// is not used any more, and the next statement has another one.
+func TestStatementEndsWithContext(t *testing.T) {
+	const statement = "DO SLEEP(?)"
+	const long = 600.0 // seconds: longer than the test may take
+	for name, exec := range map[string]func(ctx context.Context, conn *sql.Conn) error{
+		"at once": func(ctx context.Context, conn *sql.Conn) error {
+			_, err := conn.ExecContext(ctx, statement, long)
+			return err
+		},
+		"prepared": func(ctx context.Context, conn *sql.Conn) error {
+			prepared, err := conn.PrepareContext(ctx, statement)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = prepared.Close() }()
+			_, err = prepared.ExecContext(ctx, long)
+			return err
+		},
+		"in a transaction": func(ctx context.Context, conn *sql.Conn) error {
+			tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback() }()
+			_, err = tx.ExecContext(ctx, statement, long)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := databasetest.Open(t, fresh(t))
+			session := func(conn *sql.Conn) (id int) {
+				t.Helper()
+				if err := conn.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
+					t.Error(err)
+				}
+				return id
+			}
+			conn, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := session(conn)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			if err := exec(ctx, conn); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the statement ends with %v", err)
+			}
+			_ = conn.Close()
+			if conn, err = db.Conn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			if second := session(conn); second == first {
+				t.Error("the session is used again")
+			}
+		})
+	}
+}
+
+// A context that ends after its statement changes nothing, nor does one that ended
+// before it.
+func TestContextBesideStatement(t *testing.T) {
+	db := databasetest.Open(t, fresh(t))
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := conn.ExecContext(ctx, "DO 1"); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if _, err := conn.ExecContext(ctx, "DO 1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+	if _, err := conn.ExecContext(t.Context(), "DO 1"); err != nil {
+		t.Error("the same session afterwards:", err)
+	}
+}
+
+// Who needs the session of the driver gets it.
+func TestUnwrap(t *testing.T) {
+	db := databasetest.Open(t, fresh(t))
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	err = conn.Raw(func(session any) error {
+		of := session.(interface{ Unwrap() driver.Conn }).Unwrap()
+		_, err := of.(driver.ExecerContext).ExecContext(t.Context(), "DO 1", nil)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
