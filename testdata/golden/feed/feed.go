@@ -138,23 +138,32 @@ func (h *Handler) store(ctx context.Context, messages ...[]byte) error {
 	if h.db == nil || len(messages) == 0 {
 		return nil
 	}
-	query := "INSERT INTO feed (message_key, body) VALUES (?, ?)" + strings.Repeat(", (?, ?)", len(messages)-1)
+	columns, row := "body", "(?)"
+	keys := messageKeys(ctx)
+	if keys != nil {
+		columns, row = "body, message_key", "(?, ?)"
+	}
+	insert := "INSERT INTO feed (" + columns + ") VALUES " + row + strings.Repeat(", "+row, len(messages)-1)
 	var args []any
 	for i, message := range messages {
-		args = append(args, messageKey(ctx, i), h.db.Bytes(message))
+		args = append(args, h.db.Bytes(message))
+		if keys != nil {
+			args = append(args, sql.NullString{String: keys[i], Valid: keys[i] != ""})
+		}
 	}
-	if _, err := h.db.ExecContext(ctx, h.db.Rebind(h.db.SkipDuplicates(query)), args...); err != nil {
+	if keys != nil {
+		insert = h.db.SkipDuplicates(insert)
+	}
+	if _, err := h.db.ExecContext(ctx, h.db.Rebind(insert), args...); err != nil {
 		return fmt.Errorf("store %d messages: %w", len(messages), err)
 	}
 	return nil
 }
 
-// messageKey returns what the transport calls the i-th message of a call, the
-// same when it is delivered again; NULL where the transport has no name for it.
-func messageKey(ctx context.Context, i int) sql.NullString {
+// messageKeys returns what the transport calls each message of a call, the same
+// when it is delivered again, and "" where it has no name for one; nil where it has
+// none for any of them.
+func messageKeys(ctx context.Context) []string {
 	keys, _ := ctx.Value(struct{ MessageKeys struct{} }{}).([]string)
-	if i >= len(keys) {
-		return sql.NullString{}
-	}
-	return sql.NullString{String: keys[i], Valid: keys[i] != ""}
+	return keys
 }
