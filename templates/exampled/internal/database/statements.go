@@ -8,12 +8,14 @@ import (
 	"sync"
 )
 
-// What is kept is bounded: a batch of each size is another statement, and a large
-// one takes a database, or its server for each connection, hundreds of kilobytes.
-const (
-	maxStatements = 128
-	maxParameters = 32
-)
+// Keep bounds which statements are kept, and how many. A batch of each size is
+// another statement, and a large one takes a database, or its server for each
+// connection, hundreds of kilobytes.
+type Keep struct {
+	Statements int                     // so many at most
+	Parameters int                     // those that have at most so many
+	Only       func(query string) bool // and of these those; nil: all
+}
 
 // statements are those that a pool has executed, by their text. They end with the
 // pool.
@@ -22,44 +24,40 @@ type statements struct {
 	prepared map[string]*sql.Stmt
 }
 
-// prepare returns a statement that is ready to be executed; nil if it is not worth
-// to be kept.
-func (s *statements) prepare(ctx context.Context, on *sql.DB, query string) (*sql.Stmt, error) {
+// prepare returns a statement that is ready to be executed; nil if it is not kept,
+// or can't be prepared: then to execute it tells why, if that fails as well.
+func (p *pool) prepare(ctx context.Context, query string) *sql.Stmt {
+	s := &p.statements
 	s.mu.Lock()
-	statement, full := s.prepared[query], len(s.prepared) == maxStatements
+	statement, full := s.prepared[query], len(s.prepared) == p.Keep.Statements
 	s.mu.Unlock()
 	if statement != nil || full {
-		return statement, nil
+		return statement
 	}
 	// It may wait for a connection, so others must not wait for it.
-	statement, err := on.PrepareContext(ctx, query)
+	statement, err := p.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other := s.prepared[query]; other != nil {
 		_ = statement.Close() // another goroutine was faster
-		return other, nil
+		return other
 	}
 	if s.prepared == nil {
 		s.prepared = make(map[string]*sql.Stmt)
 	}
 	s.prepared[query] = statement
-	return statement, nil
+	return statement
 }
 
 // exec executes a statement, prepared if the kind of database is served by that.
 func (p *pool) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
-	if !p.KeepStatements || len(args) > maxParameters {
-		return p.ExecContext(ctx, query, args...)
+	if len(args) <= p.Keep.Parameters && (p.Keep.Only == nil || p.Keep.Only(query)) {
+		if statement := p.prepare(ctx, query); statement != nil {
+			return statement.ExecContext(ctx, args...)
+		}
 	}
-	statement, err := p.statements.prepare(ctx, p.DB, query)
-	if err != nil {
-		return nil, err
-	}
-	if statement == nil {
-		return p.ExecContext(ctx, query, args...)
-	}
-	return statement.ExecContext(ctx, args...)
+	return p.ExecContext(ctx, query, args...)
 }

@@ -175,7 +175,7 @@ func TestSettingsOfDSN(t *testing.T) {
 	}
 }
 
-// A statement with parameters is one round trip: nothing is prepared.
+// A statement with parameters is one round trip: nothing is prepared for it alone.
 func TestOneRoundTrip(t *testing.T) {
 	db := databasetest.Open(t, fresh(t))
 	conn, err := db.Conn(t.Context())

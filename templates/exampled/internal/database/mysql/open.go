@@ -43,7 +43,11 @@ func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, erro
 	return database.New(pool, database.Options{
 		Resize:      resize,
 		OnDuplicate: " ON DUPLICATE KEY UPDATE id = id", // INSERT IGNORE would let other errors pass
-		Classify:    classify,
+		// Without it the server reads each statement anew: of one message that is a
+		// tenth of the time. It has room for 16382, by default, of all sessions of
+		// all its clients.
+		Keep:     database.Keep{Statements: 16, Parameters: 4, Only: givesNoRows},
+		Classify: classify,
 		Migrate: func(ctx context.Context) ([]string, error) {
 			return c.migrateUp(ctx, settings, env, migrations.Files)
 		},

@@ -6,6 +6,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"net"
+	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -63,7 +65,6 @@ func (s *session) IsValid() bool { return !s.link.cut.Load() && s.driverConn.IsV
 // driverStmt is what the driver's prepared statements can do.
 type driverStmt interface {
 	driver.Stmt
-	driver.ColumnConverter
 	driver.NamedValueChecker
 	driver.StmtExecContext
 	driver.StmtQueryContext
@@ -123,4 +124,14 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		l.Conn = nc
 	}
 	return nc, nil
+}
+
+// givesNoRows reports whether a statement is one that can't have rows as its result.
+// The driver (1.10) may wait for ever when one that has rows is prepared, and then
+// executed for the second time by Exec: MariaDB does not repeat what the columns are,
+// and it expects that.
+func givesNoRows(query string) bool {
+	words := strings.Fields(strings.ToUpper(query))
+	return len(words) > 0 && slices.Contains([]string{"INSERT", "UPDATE", "DELETE", "REPLACE"}, words[0]) &&
+		!slices.ContainsFunc(words, func(word string) bool { return strings.Contains(word, "RETURNING") })
 }

@@ -110,3 +110,47 @@ func TestUnwrap(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is executed again and again is prepared once for a session, unless it may
+// have rows, or many parameters.
+func TestKeepsStatements(t *testing.T) {
+	db := databasetest.Open(t, fresh(t))
+	count := func(what string) (n int) { // of the one session that calls one after the other use
+		t.Helper()
+		if err := db.QueryRowContext(t.Context(), "SHOW SESSION STATUS LIKE '"+what+"'").Scan(new(string), &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, test := range []struct {
+		query string
+		args  []any
+		kept  bool
+	}{
+		{"INSERT INTO exampled (body) VALUES (?)", []any{"x"}, true},
+		{"update exampled set body = ? where id = ?", []any{"y", 1}, true},
+		{"INSERT INTO exampled (body) VALUES (?), (?), (?), (?), (?)", []any{1, 2, 3, 4, 5}, false},
+		{"INSERT INTO exampled (body) VALUES (?) RETURNING id", []any{"x"}, false},
+		{"SELECT ?", []any{1}, false},
+		{" ", nil, false},
+	} {
+		if kept := givesNoRows(test.query) && len(test.args) <= 4; kept != test.kept {
+			t.Errorf("%s: kept %t", test.query, kept)
+		}
+	}
+	prepared, executed := count("Com_stmt_prepare"), count("Com_stmt_execute")
+	for i := range 10 {
+		for _, query := range []string{"INSERT INTO exampled (body) VALUES (?)", "DO ?", "SELECT ?"} {
+			if _, err := db.ExecContext(t.Context(), query, i); err != nil {
+				t.Errorf("%s: %v", query, err)
+			}
+		}
+	}
+	prepared, executed = count("Com_stmt_prepare")-prepared, count("Com_stmt_execute")-executed
+	if prepared != 1 || executed != 10 {
+		t.Errorf("%d statements were prepared, and executed %d times", prepared, executed)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO nosuch (body) VALUES (?)", 1); err == nil {
+		t.Error("a statement that can't be prepared has no error")
+	}
+}

@@ -44,9 +44,9 @@ type Options struct {
 	// DB.Bytes.
 	Bytes func([]byte) any
 
-	// KeepStatements has small statements prepared once, for a driver that keeps
-	// none by itself.
-	KeepStatements bool
+	// Keep has small statements prepared once, for a driver that keeps none by
+	// itself. Its zero value keeps none.
+	Keep Keep
 
 	// Resize is called when another number of goroutines than Env.Workers uses
 	// the pool; nil if its size does not depend on that.
