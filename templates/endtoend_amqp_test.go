@@ -87,7 +87,7 @@ func (f *feed) isReady(want bool) {
 	if want {
 		wanted = 0
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		cmd := exec.Command(f.path("feed"), "status", "--ready")
 		cmd.Env = f.env
 		out, _ := cmd.CombinedOutput()
@@ -179,11 +179,11 @@ func (p *rabbitPublisher) batch(channel *amqp091.Channel) error {
 	return nil
 }
 
-// Pitfalls 56, 57, 64 and 65: under load the broker is killed, stopped, and its
-// connections are cut, 20 times together, and the daemon is ended with TERM and KILL.
-// Whatever the broker has confirmed to its sender is stored, once; the service was not
-// ready while the broker was away, and in the end it has no more goroutines than in
-// the beginning.
+// Pitfalls 56, 57, 64 and 65: under load the broker is stopped and started 20 times, of
+// which once it is killed, its connections are cut, its disk is full for a while, and
+// the daemon is ended with TERM and KILL. Whatever the broker has confirmed to its
+// sender is stored, once; the service was not ready while the broker was away, and in
+// the end it has no more goroutines than in the beginning.
 func TestRabbitUnderFire(t *testing.T) {
 	f, r := newRabbitFeed(t)
 	f.env = append(f.env, "FEED_WORKER_ATTEMPTS=1000", "FEED_TRANSPORT_AMQP_DELIVERY_LIMIT=100000") // it is no fault of theirs
@@ -214,38 +214,47 @@ func TestRabbitUnderFire(t *testing.T) {
 			t.Fatalf("up: exit code %d\n%s", code, out)
 		}
 	}
+	full := func() {
+		r.ctl("set_disk_free_limit", "9000000000000000")
+		last, since := p.confirmed.Load(), time.Now()
+		for deadline := time.Now().Add(time.Minute); time.Since(since) < 500*time.Millisecond; time.Sleep(time.Millisecond) {
+			if n := p.confirmed.Load(); n > last {
+				last, since = n, time.Now()
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("a broker whose disk is full takes messages")
+			}
+		}
+		f.storesNumbered(int(last)) // what it had can be handled all the same
+		r.ctl("set_disk_free_limit", "50000000")
+	}
 	for n := range 20 {
 		some()
-		switch {
-		case n == 7:
+		if n == 7 {
 			kill()
-		case n%4 == 1:
+		} else {
 			stop()
-		default:
-			cut()
 		}
 		f.isReady(true)
-		switch n {
-		case 5:
+		switch {
+		case n == 5:
 			f.end(syscall.SIGTERM)
 			f.start()
-		case 15:
+		case n == 15:
 			f.end(syscall.SIGKILL)
 			f.start()
+		case n == 10:
+			full()
+		case n%3 == 1:
+			some()
+			cut()
+			f.isReady(true)
 		}
 	}
 	some()
 	p.stop()
 	confirmed := int(p.confirmed.Load())
-	var stored map[string]int
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if stored = f.stored(); len(stored) >= confirmed {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d messages of %d are stored\n%s", len(stored), confirmed, f.logTail())
-		}
-	}
+	stored := f.storesNumbered(confirmed)
 	for deadline := time.Now().Add(time.Minute); f.goroutines() > base; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, %d in the beginning", f.goroutines(), base)
@@ -264,6 +273,20 @@ func TestRabbitUnderFire(t *testing.T) {
 		t.Errorf("%d messages are dead letters", n)
 	}
 	t.Logf("%d messages confirmed and stored", confirmed)
+}
+
+// storesNumbered waits until so many messages are stored, and returns how often each.
+func (f *feed) storesNumbered(messages int) map[string]int {
+	f.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		stored := f.stored()
+		if len(stored) >= messages {
+			return stored
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("%d messages of %d are stored\n%s", len(stored), messages, f.logTail())
+		}
+	}
 }
 
 // channel is one to look into the broker by, for the length of the test.
