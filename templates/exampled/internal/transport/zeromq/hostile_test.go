@@ -194,7 +194,7 @@ func dialRaw(t *testing.T, where net.Addr) net.Conn {
 // gone when their time is over.
 func TestHalfOpen(t *testing.T) {
 	c := testConfig()
-	c.HandshakeTimeout = config.Duration(300 * time.Millisecond)
+	c.HandshakeTimeout = config.Duration(time.Second)
 	s := serve(t, c, new(transporttest.Echo))
 	var half []net.Conn
 	for _, n := range []int{0, 10, 64} {
