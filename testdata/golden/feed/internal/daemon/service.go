@@ -39,6 +39,7 @@ type service struct {
 	teardown teardown
 	started  time.Time
 	requests chan request
+	reserve  []byte        // see there
 	ready    chan struct{} // closed when ready
 	ended    chan struct{} // closed when it begins to end
 	failed   chan error    // a transport can't go on
@@ -85,6 +86,7 @@ func Run(parts Parts, h *process.Handover, signals process.Signals) error {
 		source:   newSource(parts, h),
 		started:  time.Now(),
 		requests: make(chan request),
+		reserve:  make([]byte, reserve),
 		ready:    make(chan struct{}),
 		ended:    make(chan struct{}),
 		failed:   make(chan error, 1),
