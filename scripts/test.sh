@@ -31,6 +31,6 @@ fi
 if [[ $(id -u) -ne 0 ]]; then
 	echo 'test: LEFT OUT: what only root can test; CI runs it' >&2
 fi
-step 'all tests' with_servers go test -timeout 20m "${race[@]}" ./...
+step 'all tests' with_servers go test -timeout 30m "${race[@]}" ./...
 step 'the long conformance suite' with_servers \
-	env EXAMPLED_CONFORMANCE=long go test -count=1 -timeout 20m ./templates/exampled/cmd/exampled
+	env EXAMPLED_CONFORMANCE=long go test -count=1 -timeout 30m ./templates/exampled/cmd/exampled
