@@ -138,43 +138,59 @@ func (d Dirs) Make(user *Identity) error {
 }
 
 // makeDir makes path, if it is missing, with exactly this mode and owner. One
-// that is there is left as its owner wants it.
-func makeDir(path string, mode fs.FileMode, owner *Identity) error {
-	if info, err := os.Stat(path); err == nil {
-		if !info.IsDir() {
-			return fmt.Errorf("%s is not a directory", path)
+// that is there is left as its owner wants it. It appears with both: of several who
+// start at the same time, the others may look at any moment whether it is there.
+func makeDir(path string, mode fs.FileMode, owner *Identity) (err error) {
+	if there, err := isDir(path); there || err != nil {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if err := makeDir(parent, 0o755, nil); err != nil { // for everybody to pass through
+		return err
+	}
+	made, err := os.MkdirTemp(parent, "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(made)
 		}
-		return nil
-	}
-	// Parents are made for everybody to pass through, whatever the umask.
-	if err := makeParents(filepath.Dir(path)); err != nil {
+	}()
+	if err := os.Chmod(made, mode); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, mode); errors.Is(err, fs.ErrExist) {
-		return nil // another starter was faster
-	} else if err != nil {
-		return err
+	if owner != nil {
+		if err := os.Lchown(made, owner.UID, owner.GID); err != nil {
+			return err
+		}
 	}
-	if err := os.Chmod(path, mode); err != nil {
-		return err
+	if err = moveTo(made, path); errors.Is(err, fs.ErrExist) { // another starter was faster
+		_ = os.Remove(made)
+		_, err = isDir(path)
 	}
-	if owner == nil {
-		return nil
-	}
-	return os.Lchown(path, owner.UID, owner.GID)
+	return err
 }
 
-func makeParents(path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
+// moveIfMissing moves what is at from to a path where there was nothing a moment ago,
+// for systems that can't do both at once.
+func moveIfMissing(from, to string) error {
+	if _, err := os.Lstat(to); err == nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: fs.ErrExist}
 	}
-	if err := makeParents(filepath.Dir(path)); err != nil {
-		return err
+	return os.Rename(from, to)
+}
+
+// isDir reports whether there is a directory at path. What else is there is an error.
+func isDir(path string) (bool, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return false, nil // to make it tells why it can't be
+	case !info.IsDir():
+		return false, fmt.Errorf("%s is not a directory", path)
 	}
-	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return os.Chmod(path, 0o755)
+	return true, nil
 }
 
 // checkRunDir refuses a run directory in which somebody else could put a

@@ -5,8 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"syscall"
 	"testing"
+
+	"example.com/feed/internal/leftout"
 )
 
 func TestFindDirs(t *testing.T) {
@@ -81,6 +85,43 @@ func TestLookupIdentity(t *testing.T) {
 	for _, c := range [][2]string{{"no-such-user", ""}, {"root", "no-such-group"}, {"54321", ""}, {"-1", "0"}, {"4294967295", "0"}} {
 		if id, err := LookupIdentity(c[0], c[1]); err == nil {
 			t.Errorf("%q: %+v, want an error", c, id)
+		}
+	}
+}
+
+// Pitfall 1: of several who make a directory at the same time, nobody sees it before
+// it has its mode and owner.
+func TestMakeDirAtOnce(t *testing.T) {
+	owner := &Identity{UID: os.Geteuid(), GID: os.Getegid()}
+	if leftout.IsRoot() {
+		owner = &Identity{UID: 12345, GID: 12345}
+	}
+	defer syscall.Umask(syscall.Umask(0o077))
+	base := t.TempDir()
+	for round := range 200 {
+		path := filepath.Join(base, strconv.Itoa(round), "x")
+		var makers sync.WaitGroup
+		for range 4 {
+			makers.Go(func() {
+				if err := makeDir(path, 0o750, owner); err != nil {
+					t.Error(err)
+				}
+				for path, mode := range map[string]fs.FileMode{path: 0o750, filepath.Dir(path): 0o755} {
+					info, err := os.Stat(path)
+					if err != nil || info.Mode() != fs.ModeDir|mode {
+						t.Errorf("%s: %v, %v", path, info, err)
+						return
+					}
+					if uid := int(info.Sys().(*syscall.Stat_t).Uid); mode == 0o750 && uid != owner.UID {
+						t.Errorf("%s belongs to %d, not to %d", path, uid, owner.UID)
+					}
+				}
+			})
+		}
+		makers.Wait()
+		entries, err := os.ReadDir(filepath.Dir(path))
+		if err != nil || len(entries) != 1 {
+			t.Errorf("left behind: %v, %v", entries, err)
 		}
 	}
 }
