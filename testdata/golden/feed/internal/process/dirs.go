@@ -185,8 +185,10 @@ func moveIfMissing(from, to string) error {
 func isDir(path string) (bool, error) {
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
 	case err != nil:
-		return false, nil // to make it tells why it can't be
+		return false, err
 	case !info.IsDir():
 		return false, fmt.Errorf("%s is not a directory", path)
 	}
