@@ -274,3 +274,21 @@ func (p *place) eventually(what string, condition func() bool) {
 	}
 	p.t.Fatalf("not so after %s: %s; in %s are %v", limit, what, p.dir, p.workers())
 }
+
+// leaveOut ends a test for which something is missing, and says so. Where CI=true
+// nobody reads it, so it is a failure.
+func leaveOut(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal("CI=true accepts no test left out: " + what)
+	}
+	t.Skip("LEFT OUT: " + what)
+}
+
+// needsRoot leaves out what only root can test.
+func needsRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		leaveOut(t, "what only root can test")
+	}
+}

@@ -37,10 +37,7 @@ func realPlace(t *testing.T, name string) (p *place, up string) {
 		}
 		leftOut = stderr
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("CI=true accepts no test left out: " + leftOut)
-	}
-	t.Skip("LEFT OUT: " + leftOut)
+	leaveOut(t, leftOut)
 	return nil, ""
 }
 

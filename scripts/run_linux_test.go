@@ -176,9 +176,7 @@ func killInner(t *testing.T, pid string) {
 // Packages are asked for one by one, also where a service names two on a line.
 func TestInstallsEach(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("LEFT OUT: only root installs packages")
-	}
+	needsRoot(t)
 	p := newPlace(t)
 	programs := t.TempDir()
 	const fake = "#!/bin/sh\nprintf '<%s>' \"$@\"\nexit 1\n"

@@ -344,9 +344,7 @@ func TestFolderOfOthers(t *testing.T) {
 // Root's servers run as a user of their own, who has to be let in.
 func TestUserOfServer(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("LEFT OUT: what only root can test")
-	}
+	needsRoot(t)
 	p := newPlace(t, "FAKE_USER=nobody")
 	reachable := filepath.Join(filepath.Dir(p.dir), "program")
 	if out, err := exec.Command("install", "-m", "755", program(t), reachable).CombinedOutput(); err != nil {

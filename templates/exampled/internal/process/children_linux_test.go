@@ -128,8 +128,15 @@ func TestReap(t *testing.T) {
 	if err := own.Start(); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("sh", "-c", "sleep 0 >/dev/null & echo $!").Output()
+	// The orphan ends when the pipe does: after the shell, which else may wait for it.
+	read, write, err := os.Pipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.Command("sh", "-c", "cat <&3 >/dev/null 2>&1 & echo $!")
+	shell.ExtraFiles = []*os.File{read}
+	out, err := shell.Output()
+	if err := errors.Join(err, read.Close(), write.Close()); err != nil {
 		t.Fatal(err)
 	}
 	orphan, err := strconv.Atoi(strings.TrimSpace(string(out)))
