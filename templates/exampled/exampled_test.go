@@ -49,6 +49,7 @@ func TestStore(t *testing.T) {
 		{nil, two, "(body) VALUES (?), (?)", []any{"a", ""}},
 		{[]string{"k"}, one, "(body, message_key) VALUES (?, ?) once", []any{"a", key("k")}},
 		{[]string{"k", ""}, two, "(body, message_key) VALUES (?, ?), (?, ?) once", []any{"a", key("k"), "", none}},
+		{[]string{"k"}, two, "(body, message_key) VALUES (?, ?), (?, ?) once", []any{"a", key("k"), "", none}},
 	} {
 		db := &fakeDatabase{}
 		handler, err := New(db, DefaultSettings())

@@ -148,7 +148,7 @@ func (h *Handler) store(ctx context.Context, messages ...[]byte) error {
 	for i, message := range messages {
 		args = append(args, h.db.Bytes(message))
 		if keys != nil {
-			args = append(args, sql.NullString{String: keys[i], Valid: keys[i] != ""})
+			args = append(args, keyOf(keys, i))
 		}
 	}
 	if keys != nil {
@@ -166,4 +166,12 @@ func (h *Handler) store(ctx context.Context, messages ...[]byte) error {
 func messageKeys(ctx context.Context) []string {
 	keys, _ := ctx.Value(struct{ MessageKeys struct{} }{}).([]string)
 	return keys
+}
+
+// keyOf returns the key of the i-th message; NULL if it has none.
+func keyOf(keys []string, i int) sql.NullString {
+	if i >= len(keys) {
+		return sql.NullString{}
+	}
+	return sql.NullString{String: keys[i], Valid: keys[i] != ""}
 }

@@ -31,7 +31,7 @@ func (p *pool) prepare(ctx context.Context, query string) *sql.Stmt {
 	s.mu.Lock()
 	statement, full := s.prepared[query], len(s.prepared) == p.Keep.Statements
 	s.mu.Unlock()
-	if statement != nil || full {
+	if statement != nil || full || p.Keep.Only != nil && !p.Keep.Only(query) {
 		return statement
 	}
 	// It may wait for a connection, so others must not wait for it.
@@ -54,7 +54,7 @@ func (p *pool) prepare(ctx context.Context, query string) *sql.Stmt {
 
 // exec executes a statement, prepared if the kind of database is served by that.
 func (p *pool) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
-	if len(args) <= p.Keep.Parameters && (p.Keep.Only == nil || p.Keep.Only(query)) {
+	if len(args) <= p.Keep.Parameters {
 		if statement := p.prepare(ctx, query); statement != nil {
 			return statement.ExecContext(ctx, args...)
 		}

@@ -44,7 +44,7 @@ func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, erro
 		Resize:      resize,
 		OnDuplicate: " ON DUPLICATE KEY UPDATE id = id", // INSERT IGNORE would let other errors pass
 		// Without it the server reads each statement anew: of one message that is a
-		// tenth of the time. It has room for 16382, by default, of all sessions of
+		// twentieth of the time. It has room for 16382, by default, of all sessions of
 		// all its clients.
 		Keep:     database.Keep{Statements: 16, Parameters: 4, Only: givesNoRows},
 		Classify: classify,

@@ -140,7 +140,7 @@ func (d Dirs) Make(user *Identity) error {
 // makeDir makes path, if it is missing, with exactly this mode and owner. One
 // that is there is left as its owner wants it. It appears with both: of several who
 // start at the same time, the others may look at any moment whether it is there.
-func makeDir(path string, mode fs.FileMode, owner *Identity) (err error) {
+func makeDir(path string, mode fs.FileMode, owner *Identity) error {
 	if there, err := isDir(path); there || err != nil {
 		return err
 	}
@@ -152,11 +152,7 @@ func makeDir(path string, mode fs.FileMode, owner *Identity) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(made)
-		}
-	}()
+	defer func() { _ = os.Remove(made) }() // nothing is there once it was moved
 	if err := os.Chmod(made, mode); err != nil {
 		return err
 	}
@@ -165,10 +161,10 @@ func makeDir(path string, mode fs.FileMode, owner *Identity) (err error) {
 			return err
 		}
 	}
-	if err = moveTo(made, path); errors.Is(err, fs.ErrExist) { // another starter was faster
-		_ = os.Remove(made)
-		_, err = isDir(path)
+	if err := moveTo(made, path); !errors.Is(err, fs.ErrExist) {
+		return err
 	}
+	_, err = isDir(path) // another starter was faster
 	return err
 }
 
