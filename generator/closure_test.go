@@ -59,7 +59,7 @@ func TestLawClosure(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := whole{t: t, name: strings.Join(refNames(spec), ","), folders: make(map[string][]string)}
-		for _, o := range slices.Concat(src.bare, src.of(spec.refs())) {
+		for _, o := range slices.Concat(src.bare, src.of(spec.refs(), "")) {
 			w.add(o.path)
 		}
 		shared, err := src.shared(spec, words)

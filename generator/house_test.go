@@ -45,6 +45,7 @@ func smallHouse(t testing.TB) templates.House {
 		Modules:  below(all, "modules/"),
 		Names:    all["names.txt"].Data,
 		Features: smallFeatures,
+		Presets:  []templates.Preset{{Name: "bait"}},
 	}
 	return house
 }
@@ -111,6 +112,11 @@ func randomSpec(r *rand.Rand, src *source) Spec {
 	if r.IntN(3) == 0 {
 		s.User = "daemon"
 	}
+	for name, p := range src.presets {
+		if r.IntN(3) == 0 && len(p.Needs) == 0 { // the laws begin with no feature at all
+			s.Preset = name
+		}
+	}
 	return s.Normalize()
 }
 
@@ -164,11 +170,14 @@ func sameFiles(t *testing.T, what string, got, want map[string]string) {
 	}
 }
 
-// filesOf returns the files that ship of an exemplar.
+// filesOf returns the files that ship of an exemplar, without those of presets.
 func filesOf(t testing.TB, exemplar fs.FS) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
 	err := fs.WalkDir(exemplar, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && name == templates.PresetFolder {
+			return fs.SkipDir
+		}
 		if err != nil || entry.IsDir() || !templates.Ships(name) {
 			return err
 		}

@@ -142,7 +142,7 @@ func TestLawInverse(t *testing.T) {
 // without takes a feature out of a project by the inverses of the four changes.
 func without(t *testing.T, src *source, f templates.Feature, spec Spec, w words, files map[string]string) map[string]string {
 	t.Helper()
-	staying := src.of(spec.refs()) // what it shares with others is theirs
+	staying := src.of(spec.refs(), spec.Preset) // what it shares with others is theirs
 	for _, o := range src.owned[f.Ref] {
 		if !slices.ContainsFunc(staying, func(s original) bool { return s.path == o.path }) {
 			delete(files, w.pathOf(o.path))

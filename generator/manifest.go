@@ -72,7 +72,7 @@ func (f File) pristine() string {
 
 // fields are the keys of a manifest, with the words of the command line for them.
 var fields = map[string]string{
-	"name": "name", "module": "module", "transports": "transport", "database": "database",
+	"name": "name", "module": "module", "preset": "preset", "transports": "transport", "database": "database",
 	"components": "component", "deploy": "deploy", "user": "user", "group": "group", "set": "set",
 	"daemongen": "daemongen", "files": "files",
 }
@@ -96,7 +96,7 @@ func readManifest(data []byte) (*manifest, error) {
 	}
 	m := new(manifest)
 	into := map[string]any{
-		"name": &m.Name, "module": &m.Module, "transports": &m.Transports, "database": &m.Database,
+		"name": &m.Name, "module": &m.Module, "preset": &m.Preset, "transports": &m.Transports, "database": &m.Database,
 		"components": &m.Components, "deploy": &m.Deploy, "user": &m.User, "group": &m.Group, "set": &m.Set,
 		"daemongen": &m.Daemongen, "files": &m.Files,
 	}

@@ -69,18 +69,22 @@ func (src *source) plan(spec Spec) (*Plan, error) {
 
 // render returns the files that no two features have a part in.
 func (src *source) render(spec Spec, w words) ([]File, error) {
-	files, err := render(slices.Concat(src.bare, src.of(spec.refs())), w)
+	files, err := render(slices.Concat(src.bareOf(spec.Preset), src.of(spec.refs(), spec.Preset)), w)
 	if err != nil {
 		return nil, err
 	}
-	prose, err := renderProse(src.prose, w)
+	service := src.service
+	if preset := src.presets[spec.Preset]; preset != nil {
+		service = preset.prose
+	}
+	prose, err := renderProse(src.prose, service, w)
 	return append(files, prose...), err
 }
 
 // shared returns the files that features have a part in, as they are in a
 // project that nobody touched.
 func (src *source) shared(spec Spec, w words) ([]File, error) {
-	bare, err := src.bareShared(w)
+	bare, err := src.bareShared(spec.Preset, w)
 	if err != nil {
 		return nil, err
 	}
@@ -109,13 +113,10 @@ func (src *source) shared(spec Spec, w words) ([]File, error) {
 	return files, nil
 }
 
-// bareShared returns the shared files of a project without features.
-func (src *source) bareShared(w words) (map[string][]byte, error) {
+// bareShared returns the shared files of a project without features, of a preset if
+// it is of any.
+func (src *source) bareShared(preset string, w words) (map[string][]byte, error) {
 	wire, err := renderFile(src.wire, w)
-	if err != nil {
-		return nil, err
-	}
-	config, err := renderFile(src.conf, w)
 	if err != nil {
 		return nil, err
 	}
@@ -123,18 +124,38 @@ func (src *source) bareShared(w words) (map[string][]byte, error) {
 	if err != nil {
 		return nil, bug(err)
 	}
+	sum := src.sum
+	if p := src.presets[preset]; p != nil {
+		mod, err = addModules(mod, p.pins.modules)
+		if err == nil {
+			sum, err = addSums(sum, p.pins.sums)
+		}
+		if err != nil {
+			return nil, bug(err)
+		}
+	}
+	config, _ := w.replace(templates.Config, src.bareConfig(preset))
 	return map[string][]byte{
-		wire.Path:   wire.After,
-		config.Path: config.After,
-		goMod:       mod,
-		goSum:       src.sum,
+		wire.Path:                  wire.After,
+		w.pathOf(templates.Config): config,
+		goMod:                      mod,
+		goSum:                      sum,
 	}, nil
+}
+
+// bareConfig returns the configuration of a project without features, in the words of
+// the exemplar: the sections of its preset are below all others.
+func (src *source) bareConfig(preset string) []byte {
+	if p := src.presets[preset]; p != nil && len(p.sections) > 0 {
+		return slices.Concat(src.conf.src, []byte("\n"), p.sections)
+	}
+	return src.conf.src
 }
 
 // config returns the configuration of a project before its settings.
 func (src *source) config(spec Spec) ([]byte, error) {
 	w := wordsOf(spec.Name, spec.Module)
-	config, _ := w.replace(templates.Config, src.conf.src)
+	config, _ := w.replace(templates.Config, src.bareConfig(spec.Preset))
 	for _, ref := range spec.refs() {
 		if src.pieces[ref] == nil {
 			continue
@@ -174,13 +195,13 @@ func (src *source) add(root string, refs []Ref) (*Plan, error) {
 	m := project.manifest.clone()
 	m.Spec = after
 	theirs := make(map[string]bool) // files of features that the project has
-	for _, o := range src.of(before.refs()) {
+	for _, o := range src.of(before.refs(), before.Preset) {
 		theirs[w.pathOf(o.path)] = true
 	}
 	var changes []change
 	for _, ref := range refs {
 		f, _ := src.feature(ref) // validated in extend
-		own, err := render(src.owned[ref], w)
+		own, err := render(src.of([]Ref{ref}, after.Preset), w)
 		if err != nil {
 			return nil, err
 		}
@@ -223,7 +244,7 @@ func (src *source) extend(spec Spec, refs []Ref) (Spec, error) {
 		spec = spec.with(ref)
 	}
 	if problems == nil {
-		problems = src.featureProblems(spec)
+		problems = slices.Concat(src.presetProblems(spec), src.featureProblems(spec))
 	}
 	if problems != nil {
 		return Spec{}, &InvalidError{problems}

@@ -42,14 +42,27 @@ func recorded(t *testing.T, file, got, want string) {
 func TestModulePins(t *testing.T) {
 	bareMod, bareSum := tidied(t, Spec{Name: templates.Word, Module: templates.ImportPath})
 	want := map[string]string{"bare.mod": bareMod, "bare.sum": bareSum}
+	record := func(name string, spec Spec, withoutMod, withoutSum string) {
+		mod, sum := tidied(t, spec)
+		if added := addedModules(t, mod, withoutMod); added != "" {
+			want[name+".mod"] = added
+		}
+		if added := addedLines(sum, withoutSum); added != "" {
+			want[name+".sum"] = added
+		}
+	}
+	bare := Spec{Name: templates.Word, Module: templates.ImportPath}
 	for _, f := range templates.Features() {
-		mod, sum := tidied(t, Spec{Name: templates.Word, Module: templates.ImportPath}.with(f.Ref))
-		if added := addedModules(t, mod, bareMod); added != "" {
-			want[table(f.Ref)+".mod"] = added
+		record(table(f.Ref), bare.with(f.Ref), bareMod, bareSum)
+	}
+	for _, p := range templates.Presets() {
+		with, without := bare, bare
+		with.Preset = p.Name
+		if slices.Contains(p.Needs, templates.Database) {
+			with.Database, without.Database = p.Database, p.Database
 		}
-		if added := addedLines(sum, bareSum); added != "" {
-			want[table(f.Ref)+".sum"] = added
-		}
+		mod, sum := tidied(t, without)
+		record("preset."+p.Name, with, mod, sum)
 	}
 	got := filesIn(t, "../templates/modules")
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -173,6 +186,9 @@ func TestVersionsAreOurs(t *testing.T) {
 	for _, p := range src.needs {
 		modules = append(modules, p.modules...)
 	}
+	for _, p := range src.presets {
+		modules = append(modules, p.pins.modules...)
+	}
 	if len(modules) == 0 {
 		t.Error("nothing is recorded")
 	}
@@ -190,33 +206,56 @@ func TestVersionsAreOurs(t *testing.T) {
 
 const golden = "../testdata/golden"
 
-// The golden project is the one of daemongen new feed --yes, byte for byte.
-func TestGolden(t *testing.T) {
-	plan := goldenPlan(t)
-	want := contents(plan)
-	got := filesIn(t, golden+"/feed")
-	if *update {
-		if err := os.RemoveAll(golden + "/feed"); err != nil {
+// goldenSpecs are the golden projects: the one of daemongen new feed --yes, and those
+// of the presets, by their names.
+func goldenSpecs(t *testing.T) map[string]Spec {
+	t.Helper()
+	specs := map[string]Spec{"feed": {Name: "feed", Transports: []string{"tcp"}, Database: "sqlite"}}
+	for _, p := range templates.Presets() {
+		spec, err := Spec{Name: p.Name, Preset: p.Name}.WithPreset()
+		if err != nil {
 			t.Fatal(err)
 		}
-		plan.Root = golden + "/feed"
-		if err := plan.Apply(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return
+		specs[p.Name] = spec
 	}
-	sameFiles(t, "go test ./generator -update writes it; testdata/golden/feed", got, want)
+	return specs
 }
 
-// The golden project passes its own tests.
+// The golden projects are what daemongen writes, byte for byte.
+func TestGolden(t *testing.T) {
+	for name, spec := range goldenSpecs(t) {
+		plan := goldenPlan(t, spec)
+		want := contents(plan)
+		got := filesIn(t, golden+"/"+name)
+		if *update {
+			if err := os.RemoveAll(golden + "/" + name); err != nil {
+				t.Fatal(err)
+			}
+			plan.Root = golden + "/" + name
+			if err := plan.Apply(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		sameFiles(t, "go test ./generator -update writes it; testdata/golden/"+name, got, want)
+	}
+}
+
+// The golden projects pass their own tests, those for their servers included.
 func TestGoldenPasses(t *testing.T) {
-	root := written(t, goldenPlan(t))
-	run(t, root, "GOFLAGS=-mod=readonly", "go", "test", "./...")
+	for name, spec := range goldenSpecs(t) {
+		t.Run(name, func(t *testing.T) {
+			root := written(t, goldenPlan(t, spec))
+			run(t, root, "GOFLAGS=-mod=readonly", "go", "mod", "tidy", "-diff")
+			run(t, root, "GOFLAGS=-mod=readonly", "go", "vet", "./...")
+			run(t, root, "GOFLAGS=-mod=readonly", "go", "test", "./...")
+		})
+	}
 }
 
-// goldenPlan plans the project with the templates on the disk, so that what was
+// goldenPlan plans a project with the templates on the disk, so that what was
 // recorded a moment ago is in it.
-func goldenPlan(t *testing.T) *Plan {
+func goldenPlan(t *testing.T, spec Spec) *Plan {
 	t.Helper()
 	names, err := os.ReadFile("../templates/names.txt")
 	if err != nil {
@@ -228,8 +267,9 @@ func goldenPlan(t *testing.T) *Plan {
 		Modules:  os.DirFS("../templates/modules"),
 		Names:    names,
 		Features: templates.Features(),
+		Presets:  templates.Presets(),
 	})
-	plan := mustPlan(t, src, Spec{Name: "feed", Transports: []string{"tcp"}, Database: "sqlite"})
+	plan := mustPlan(t, src, spec)
 	if err := plan.Verify(); err != nil {
 		t.Fatal(err)
 	}

@@ -138,15 +138,18 @@ func (f *goFile) unusedImport() string {
 }
 
 // renderProse returns the templates of what is not Go, executed. Their data are
-// the words of the project, and nothing else.
-func renderProse(templates []original, w words) ([]File, error) {
+// the words of the project, and nothing else. Service defines parts of the README.
+func renderProse(templates []original, service []byte, w words) ([]File, error) {
 	if len(templates) == 0 {
 		return nil, nil
 	}
 	functions := sprig.TxtFuncMap()
 	files := make([]File, len(templates))
 	for i, o := range templates {
-		t, err := template.New(o.path).Option("missingkey=error").Funcs(functions).Parse(string(o.src))
+		t, err := template.New(o.path).Option("missingkey=error").Funcs(functions).Parse(string(service))
+		if err == nil {
+			t, err = t.Parse(string(o.src))
+		}
 		if err != nil {
 			return nil, bug(err)
 		}

@@ -4,6 +4,7 @@ package generator
 // brings.
 
 import (
+	"bytes"
 	"errors"
 	"go/format"
 	"io/fs"
@@ -21,24 +22,35 @@ import (
 // it remembers behind a lock.
 type source struct {
 	features []templates.Feature
+	presets  map[string]*preset
 	taken    map[string]bool // names that no project can have
 
-	bare   []original // files of every project, but for those with entries
-	owned  map[Ref][]original
-	wire   original // with no entry in it
-	conf   original // with no feature's section in it
-	prose  []original
-	pins   pins
-	needs  map[Ref]pins
-	pieces map[Ref][]byte // sections of the features
-	mod    []byte
-	sum    []byte
+	bare    []original // files of every project, but for those with entries
+	owned   map[Ref][]original
+	wire    original // with no entry in it
+	conf    original // with no feature's section in it
+	prose   []original
+	service []byte // what the README says of a service that is no preset's
+	pins    pins
+	needs   map[Ref]pins
+	pieces  map[Ref][]byte // sections of the features
+	mod     []byte
+	sum     []byte
 }
 
 // original is a file of the house: its path in the exemplar, its contents there.
 type original struct {
 	path string
 	src  []byte
+}
+
+// preset is a service that is ready, read.
+type preset struct {
+	templates.Preset
+	files    []original
+	sections []byte // of the configuration
+	prose    []byte // of the README
+	pins     pins
 }
 
 // shipped returns the house that is built into the program, read once.
@@ -48,12 +60,14 @@ var shipped = sync.OnceValues(func() (*source, error) { return read(templates.Sh
 func read(house templates.House) (*source, error) {
 	src := &source{
 		features: house.Features,
+		presets:  make(map[string]*preset),
 		taken:    set(string(house.Names)),
 		owned:    make(map[Ref][]original),
 		needs:    make(map[Ref]pins),
 		pieces:   make(map[Ref][]byte),
 	}
-	if err := errors.Join(src.readExemplar(house.Exemplar), src.readProse(house.Text), src.readPins(house.Modules)); err != nil {
+	err := errors.Join(src.readExemplar(house.Exemplar), src.readProse(house.Text), src.readPresets(house))
+	if err = errors.Join(err, src.readPins(house.Modules)); err != nil {
 		return nil, bug(err)
 	}
 	if err := src.bareFiles(); err != nil {
@@ -65,6 +79,9 @@ func read(house templates.House) (*source, error) {
 // readExemplar puts each file to the features that own it, or to none.
 func (src *source) readExemplar(exemplar fs.FS) error {
 	return fs.WalkDir(exemplar, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && name == templates.PresetFolder {
+			return fs.SkipDir
+		}
 		if err != nil || entry.IsDir() || !templates.Ships(name) {
 			return err
 		}
@@ -101,8 +118,9 @@ func (src *source) owners(name string) (owners []Ref) {
 	return owners
 }
 
-// of returns the files that belong to the features, each once.
-func (src *source) of(refs []Ref) (files []original) {
+// of returns the files that belong to the features, each once, as they are in a
+// project of the preset, if it is of any.
+func (src *source) of(refs []Ref, preset string) (files []original) {
 	seen := make(map[string]bool)
 	for _, ref := range refs {
 		for _, file := range src.owned[ref] {
@@ -112,7 +130,72 @@ func (src *source) of(refs []Ref) (files []original) {
 			}
 		}
 	}
-	return files
+	return src.withPreset(files, preset, func(owners []Ref) bool {
+		return slices.ContainsFunc(owners, func(owner Ref) bool { return slices.Contains(refs, owner) })
+	})
+}
+
+// bareOf returns the files of every project that no feature owns, likewise.
+func (src *source) bareOf(preset string) []original {
+	return src.withPreset(src.bare, preset, func(owners []Ref) bool { return len(owners) == 0 })
+}
+
+// withPreset returns files of the exemplar as they are in a project of a preset: with
+// those of its files whose owners are wanted, and without those that they stand for.
+func (src *source) withPreset(files []original, name string, wanted func(owners []Ref) bool) []original {
+	preset := src.presets[name]
+	if preset == nil {
+		return files
+	}
+	kind := func(o original) string { return path.Dir(o.path) + "/*" + path.Ext(o.path) }
+	replaced := make(map[string]bool)
+	var all []original
+	for _, file := range preset.files {
+		if wanted(src.owners(file.path)) {
+			replaced[kind(file)] = true
+			all = append(all, file)
+		}
+	}
+	for _, file := range files {
+		if !replaced[kind(file)] {
+			all = append(all, file)
+		}
+	}
+	return all
+}
+
+// readPresets reads the files of each preset. What they import of their own is where
+// the module of a project has it.
+func (src *source) readPresets(house templates.House) error {
+	for _, p := range house.Presets {
+		read := &preset{Preset: p}
+		folder := path.Join(templates.PresetFolder, p.Name)
+		own, module := []byte(templates.ImportPath+"/"+folder), []byte(templates.ImportPath)
+		root, err := fs.Sub(house.Exemplar, folder)
+		if err != nil {
+			return err
+		}
+		err = fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			data, err := fs.ReadFile(root, name)
+			switch {
+			case name == templates.Config:
+				read.sections = data
+			case name == templates.PresetProse:
+				read.prose = data
+			case templates.Ships(name):
+				read.files = append(read.files, original{name, bytes.ReplaceAll(data, own, module)})
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		src.presets[p.Name] = read
+	}
+	return nil
 }
 
 const proseSuffix = ".tmpl"
@@ -123,7 +206,9 @@ func (src *source) readProse(text fs.FS) error {
 			return err
 		}
 		data, err := fs.ReadFile(text, name)
-		if target, ok := strings.CutSuffix(name, proseSuffix); ok {
+		if name == templates.PresetProse {
+			src.service = data
+		} else if target, ok := strings.CutSuffix(name, proseSuffix); ok {
 			src.prose = append(src.prose, original{target, data})
 		}
 		return err
@@ -151,6 +236,11 @@ func (src *source) readPins(modules fs.FS) (err error) {
 	}
 	for _, f := range src.features {
 		if _, _, src.needs[f.Ref], err = pair(table(f.Ref)); err != nil {
+			return err
+		}
+	}
+	for _, p := range src.presets {
+		if _, _, p.pins, err = pair("preset." + p.Name); err != nil {
 			return err
 		}
 	}

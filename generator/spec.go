@@ -4,6 +4,7 @@ package generator
 // or a module path may be is in name.go.
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +19,7 @@ import (
 type Spec struct {
 	Name       string            `json:"name"`
 	Module     string            `json:"module"`
+	Preset     string            `json:"preset,omitempty"`     // a service that is ready; empty: none
 	Transports []string          `json:"transports"`           // sorted, none twice
 	Database   string            `json:"database,omitempty"`   // empty: none
 	Components []string          `json:"components,omitempty"` // sorted, none twice
@@ -42,6 +44,52 @@ const (
 	userSetting  = "daemon.user"
 	groupSetting = "daemon.group"
 )
+
+// Presets returns the services that are ready, in the order in which they are listed.
+func Presets() []templates.Preset { return templates.Presets() }
+
+// WithPreset returns the spec with the answers of its preset for what it does not say:
+// a list that is nil, a text that is empty, and each value of the configuration that is
+// not set, where what it is about is plugged in. The error of a preset that does not
+// exist is an [*InvalidError].
+func (s Spec) WithPreset() (Spec, error) {
+	if s.Preset == "" {
+		return s, nil
+	}
+	src, err := shipped()
+	if err != nil {
+		return s, err
+	}
+	p := src.presets[s.Preset]
+	if p == nil {
+		return s, &InvalidError{[]Problem{src.unknownPreset(s.Preset)}}
+	}
+	if s.Transports == nil {
+		s.Transports = slices.Clone(p.Transports)
+	}
+	s.Database = cmp.Or(s.Database, p.Database, noDatabase)
+	s.User = cmp.Or(s.User, s.Set[userSetting], p.User)
+	s.Group = cmp.Or(s.Group, s.Set[groupSetting], p.Group)
+	set := make(map[string]string)
+	for key, value := range p.Set {
+		if s.plugsIn(key) {
+			set[key] = value
+		}
+	}
+	maps.Copy(set, s.Set)
+	s.Set = set
+	return s, nil
+}
+
+// plugsIn reports whether a key of the configuration is in a section that the project
+// has: that of a feature comes with it.
+func (s Spec) plugsIn(key string) bool {
+	parts := strings.Split(key, ".")
+	if len(parts) < 3 {
+		return true
+	}
+	return slices.Contains(s.names(templates.Kind(parts[0])), parts[1])
+}
 
 // Features returns what can be plugged in, in the order in which it is listed.
 func Features() []templates.Feature { return templates.Features() }
@@ -100,7 +148,7 @@ func (s Spec) Validate() error {
 
 // validate returns nil, an *InvalidError or a *BugError. The spec is normalized.
 func (src *source) validate(s Spec) error {
-	problems := append(src.identityProblems(s), src.featureProblems(s)...)
+	problems := slices.Concat(src.identityProblems(s), src.presetProblems(s), src.featureProblems(s))
 	if len(problems) == 0 {
 		config, err := src.config(s)
 		if err != nil {
@@ -133,6 +181,30 @@ func (src *source) identityProblems(s Spec) []Problem {
 		}
 	}
 	return problems
+}
+
+// presetProblems returns whether there is no such preset, and what it lacks.
+func (src *source) presetProblems(s Spec) []Problem {
+	if s.Preset == "" {
+		return nil
+	}
+	preset := src.presets[s.Preset]
+	if preset == nil {
+		return []Problem{src.unknownPreset(s.Preset)}
+	}
+	var problems []Problem
+	for _, kind := range preset.Needs {
+		if len(s.names(kind)) == 0 {
+			problems = append(problems, Problem{string(kind),
+				fmt.Sprintf("the preset %q needs a %s", s.Preset, kind), "name one; daemongen list " + string(kind) + " shows them"})
+		}
+	}
+	return problems
+}
+
+// unknownPreset says that there is no such preset.
+func (src *source) unknownPreset(name string) Problem {
+	return Problem{"preset", fmt.Sprintf("there is no preset %q", name), oneOf(name, slices.Sorted(maps.Keys(src.presets)))}
 }
 
 // featureProblems returns what can't be plugged in, and why.

@@ -2,7 +2,8 @@
 // Go, the recorded module pins, and the table of what can be plugged in. It has
 // no logic; package generator has.
 //
-//	exampled/  the exemplar: a real daemon, with every feature plugged in
+//	exampled/  the exemplar: a real daemon, with every feature plugged in; its
+//	           folder presets has services that are ready
 //	text/      what is not Go and not in the exemplar: README, Makefile, …
 //	modules/   go.mod and go.sum of projects, recorded by go test ./generator -update
 //	names.txt  names that no project can have, recorded likewise
@@ -32,9 +33,10 @@ const (
 type House struct {
 	Exemplar fs.FS // root of the exemplar; see [Ships] for the files that count
 	Text     fs.FS // PATH.tmpl is rendered to PATH
-	Modules  fs.FS // bare.mod, bare.sum, and KIND.NAME.mod, KIND.NAME.sum where a feature needs modules
+	Modules  fs.FS // bare.mod, bare.sum, and KIND.NAME.mod, KIND.NAME.sum where a feature or preset needs modules
 	Names    []byte
 	Features []Feature
+	Presets  []Preset
 }
 
 //go:embed all:exampled all:text modules names.txt
@@ -53,6 +55,7 @@ func Shipped() House {
 		Modules:  sub("modules"),
 		Names:    names,
 		Features: Features(),
+		Presets:  Presets(),
 	}
 }
 

@@ -1,7 +1,7 @@
 package main
 
 // Where the answers come from that make a spec: flags and their variables, the
-// file of --from, questions, defaults, in this order.
+// file of --from, the preset, questions, defaults, in this order.
 
 import (
 	"context"
@@ -38,12 +38,19 @@ func (o *newOptions) spec(ctx context.Context, con *console, given func(flag str
 			return spec, err
 		}
 	}
+	manifest := spec.Preset != "" && inFile("daemongen")
 	if err := o.override(&spec, given); err != nil {
 		return spec, err
 	}
+	if !manifest { // one has the answers of its preset already
+		var err error
+		if spec, err = spec.WithPreset(); err != nil {
+			return spec, err
+		}
+	}
 	settings := spec.Set
 	known := func(flag string) bool {
-		return given(flag) || inFile(flag) || settings["daemon."+flag] != ""
+		return given(flag) || inFile(flag) || settings["daemon."+flag] != "" || spec.Preset != ""
 	}
 	if spec.Name == "" {
 		return spec, usage("usage: daemongen new NAME", "no name given")
@@ -101,6 +108,7 @@ func (o *newOptions) override(spec *generator.Spec, given func(flag string) bool
 		}
 	}
 	text("module", o.module, &spec.Module)
+	text("preset", o.preset, &spec.Preset)
 	text("database", o.database, &spec.Database)
 	text("user", o.user, &spec.User)
 	text("group", o.group, &spec.Group)
@@ -131,7 +139,7 @@ func (o *newOptions) override(spec *generator.Spec, given func(flag string) bool
 // user's own.
 func (o *newOptions) noneEmpty(given func(flag string) bool) error {
 	for _, f := range []struct{ flag, value string }{
-		{"module", o.module}, {"dir", o.dir}, {"database", o.database}, {"user", o.user}, {"from", o.from},
+		{"module", o.module}, {"dir", o.dir}, {"preset", o.preset}, {"database", o.database}, {"user", o.user}, {"from", o.from},
 	} {
 		if given(f.flag) && f.value == "" {
 			return usage("leave it out to take the default", "--%s: the value is empty", f.flag)

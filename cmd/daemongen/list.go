@@ -18,6 +18,9 @@ type listed struct {
 	Features []listedFeature `json:"features"`
 }
 
+// presetKind is the word for presets, which are listed with the features, and are none.
+const presetKind = "preset"
+
 // listedFeature is a row of the list.
 type listedFeature struct {
 	Kind    templates.Kind `json:"kind"`
@@ -32,30 +35,39 @@ func listCommand(con *console) *cobra.Command {
 		Short: "tell what can be plugged in, all or of one kind",
 		Example: paragraph(
 			"  daemongen list",
-			"  daemongen list transport"),
-		ValidArgsFunction: completeFirst(kinds),
+			"  daemongen list transport",
+			"  daemongen list preset"),
+		ValidArgsFunction: completeFirst(func() []string { return append(kinds(), presetKind) }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return tooMany(cmd, args[1])
 			}
-			var kind templates.Kind
-			if len(args) == 1 {
-				var err error
-				if kind, err = kindOf(args[0]); err != nil {
-					return err
-				}
+			if len(args) == 0 {
+				return list(con, "")
+			}
+			if args[0] == presetKind {
+				return list(con, presetKind)
+			}
+			kind, err := kindOf(args[0])
+			if err != nil {
+				return err
 			}
 			return list(con, kind)
 		},
 	}
 }
 
-// list prints the features of a kind, or all if it is empty.
+// list prints the features of a kind, or the presets, or all if it is empty.
 func list(con *console, kind templates.Kind) error {
 	rows := []listedFeature{}
 	for _, f := range generator.Features() {
 		if kind == "" || f.Kind == kind {
 			rows = append(rows, listedFeature{f.Kind, f.Name, f.Summary})
+		}
+	}
+	for _, p := range generator.Presets() {
+		if kind == "" || kind == presetKind {
+			rows = append(rows, listedFeature{presetKind, p.Name, p.Summary})
 		}
 	}
 	var text strings.Builder
@@ -94,6 +106,15 @@ func featuresOf(kind templates.Kind) []string {
 		if f.Kind == kind {
 			names = append(names, f.Name)
 		}
+	}
+	return names
+}
+
+// presetNames are the names of the presets.
+func presetNames() []string {
+	var names []string
+	for _, p := range generator.Presets() {
+		names = append(names, p.Name)
 	}
 	return names
 }

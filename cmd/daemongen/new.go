@@ -24,7 +24,7 @@ type newOptions struct {
 	transports, components, deploy names
 	database                       string
 	user, group                    string
-	from                           string
+	preset, from                   string
 	set                            []string
 	git                            *choice
 	yes, noInput                   bool
@@ -43,6 +43,7 @@ func newCommand(con *console) *cobra.Command {
 		Example: paragraph(
 			"  daemongen new feed",
 			"  daemongen new feed --module github.com/you/feed --transport tcp --database none",
+			"  daemongen new fee --preset fee",
 			"  daemongen new feed --from ../other/.daemongen.json --dry-run"),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -70,6 +71,7 @@ func (o *newOptions) define(cmd *cobra.Command) {
 	flags.Var(&o.deploy, "deploy", "files for a deployment, a `NAME,...` or none")
 	flags.StringVar(&o.user, "user", "", "`USER` that the daemon runs as (default "+generator.Spec{}.Normalize().User+")")
 	flags.StringVar(&o.group, "group", "", "`GROUP` that the daemon runs as (default the user's own)")
+	flags.StringVar(&o.preset, "preset", "", "begin with the service `NAME` that is ready, and its answers")
 	flags.StringVar(&o.from, "from", "", "take the answers from `FILE`, such as the .daemongen.json of a project; - is stdin")
 	flags.StringArrayVar(&o.set, "set", nil, "a value of the configuration, as `KEY=VALUE`; can be repeated")
 	flags.Var(o.git, "git", "make a repository of it, a `WORD`: none, init, or commit for init and a first commit")
@@ -81,6 +83,7 @@ func (o *newOptions) define(cmd *cobra.Command) {
 	completeFlag(cmd, "database", append(featuresOf(templates.Database), none)...)
 	completeFlag(cmd, "component", append(featuresOf(templates.Component), none)...)
 	completeFlag(cmd, "deploy", append(featuresOf(templates.Deploy), none)...)
+	completeFlag(cmd, "preset", presetNames()...)
 	completeFlag(cmd, "git", o.git.words...)
 }
 
@@ -167,6 +170,9 @@ func (o *newOptions) again(con *console, spec generator.Spec) string {
 		words = append(words, "-C", con.chdir)
 	}
 	words = append(words, "new", spec.Name, "--module", spec.Module)
+	if spec.Preset != "" {
+		words = append(words, "--preset", spec.Preset)
+	}
 	if o.dir != "" {
 		words = append(words, "--dir", o.dir)
 	}

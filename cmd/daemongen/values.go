@@ -61,10 +61,10 @@ func (n *names) Set(list string) error {
 	return nil
 }
 
-// features are the names without the word none.
+// features are the names without the word none; an answer, so never nil.
 func (n names) features() []string {
 	if slices.Equal(n, names{none}) {
-		return nil
+		return []string{}
 	}
 	return n
 }

@@ -50,13 +50,19 @@ type Database interface {
 //	} `toml:"db"`
 //
 // A key is a string, number, bool, time.Duration ("30s"), a list of them, or a
-// type that reads itself by UnmarshalText. The tag reload:"restart" says that it
+// type that reads itself by UnmarshalText, as config.Secret in internal/config does, for
+// which KEY_file names a file with the secret. The tag reload:"restart" says that it
 // can't change while the service runs. Paths are absolute, since the service
 // runs in the folder /. To check the values, add a method
 //
 //	func (s *Settings) Validate(report func(key, reason string))
 //
-// that calls report("db.port", "must be at least 1") for each fault.
+// that calls report("db.port", "must be at least 1") for each fault. A method
+//
+//	func (s *Settings) UseStateDir(dir string)
+//
+// is told, before New and Reload, the folder in which the service keeps what has to
+// last.
 type Settings struct{}
 
 // DefaultSettings returns the values of the keys that a configuration leaves out.

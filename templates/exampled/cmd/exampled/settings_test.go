@@ -13,6 +13,7 @@ import (
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/daemon"
+	"github.com/daemongen/daemongen/templates/exampled/internal/wire/wiretest"
 )
 
 // buildOwn builds the program with the handler that has settings, once.
@@ -38,13 +39,15 @@ func newOwn(t *testing.T) *instance {
 	}
 	i := newInstance(t)
 	i.program = program
+	i.own(i.defaultConfig())
 	return i
 }
 
-// own sets the section of the handler, to lines of TOML, beside a configuration.
+// own sets the section of the handler, to lines of TOML, beside a configuration, in
+// the place of those of the project's handler.
 func (i *instance) own(config string, lines ...string) {
 	i.t.Helper()
-	i.writeConfig(config + "\n[own]\n" + strings.Join(lines, "\n") + "\n")
+	i.writeConfig(string(wiretest.WithoutOwn([]byte(config))) + "\n[own]\n" + strings.Join(lines, "\n") + "\n")
 }
 
 func TestSettings(t *testing.T) {
@@ -71,6 +74,7 @@ func TestSettings(t *testing.T) {
 	i.own(good, `host = "one"`)
 	pid := i.start()
 	i.logs("settings host=one port=7")
+	i.logs("state=" + filepath.Join(i.dir, "state"))
 	i.own(good, `host = "two"`, `port = 8`)
 	i.want(0, `generation 2`, "reload")
 	i.logs("settings host=two port=7")

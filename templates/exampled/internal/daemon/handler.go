@@ -13,7 +13,7 @@ import (
 // turn, if it has that in mind. A panic of the handler's is an error.
 func (s *service) makeHandler(c *Configuration) (handler worker.Handler, err error) {
 	err = s.guard(func() error {
-		handler, err = s.parts.Handler(s.db, c.Settings)
+		handler, err = s.parts.Handler(s.db, s.ownSettings(c))
 		return err
 	})
 	if err != nil {
@@ -26,11 +26,20 @@ func (s *service) makeHandler(c *Configuration) (handler worker.Handler, err err
 		return handler, nil
 	}
 	if reload := s.parts.Reload(handler); reload != nil {
-		s.reloadHandler = func(settings config.Section) error {
-			return s.guard(func() error { return reload(settings) })
+		s.reloadHandler = func(c *Configuration) error {
+			return s.guard(func() error { return reload(s.ownSettings(c)) })
 		}
 	}
 	return handler, nil
+}
+
+// ownSettings are the handler's own sections of a configuration, which may want to
+// know where the service keeps what has to last.
+func (s *service) ownSettings(c *Configuration) config.Section {
+	if own, ok := c.Settings.(interface{ UseStateDir(dir string) }); ok {
+		own.UseStateDir(s.handover.Dirs.State)
+	}
+	return c.Settings
 }
 
 // guard calls what the handler's owner has written outside of the pool.

@@ -45,10 +45,10 @@ type service struct {
 	failed   chan error    // a transport can't go on
 	stopping bool          // told to stop while it reloaded
 
-	db            *database.DB                        // nil: none
-	reloadHandler func(settings config.Section) error // nil: it takes no part
-	preparing     sync.Mutex                          // held while a reload is prepared, or given up
-	replaying     sync.Mutex                          // held while dead letters are tried again
+	db            *database.DB                 // nil: none
+	reloadHandler func(c *Configuration) error // nil: it takes no part
+	preparing     sync.Mutex                   // held while a reload is prepared, or given up
+	replaying     sync.Mutex                   // held while dead letters are tried again
 
 	// Of upgrades: the processes before this one that serve their last peers, and
 	// the one after it.

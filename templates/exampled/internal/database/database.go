@@ -5,6 +5,7 @@ package database
 
 import (
 	"context"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -48,4 +49,14 @@ type Env struct {
 	Connections int           // most connections; 0: Workers + 2
 	MaxLifetime time.Duration // of a connection; 0: no end
 	MaxIdleTime time.Duration // after which a connection is closed; 0: never
+
+	Migrations fs.FS // what makes the tables; nil: those of the service
+}
+
+// Files returns the migrations to apply, given those of the service.
+func (e Env) Files(own fs.FS) fs.FS {
+	if e.Migrations != nil {
+		return e.Migrations
+	}
+	return own
 }

@@ -36,9 +36,9 @@ type Options struct {
 	// database wants it; nil for those that take the question mark.
 	Placeholder func(n int) string
 
-	// OnDuplicate is what an INSERT ends in that leaves out the rows whose
-	// unique key is taken. See DB.SkipDuplicates.
-	OnDuplicate string
+	// OnDuplicate returns what the INSERT ends in, if it is to leave out the rows
+	// whose unique key is taken. See DB.SkipDuplicates.
+	OnDuplicate func(insert string) string
 
 	// Bytes makes a parameter of any bytes; nil where a []byte is one. See
 	// DB.Bytes.

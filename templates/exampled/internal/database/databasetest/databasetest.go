@@ -4,6 +4,7 @@ package databasetest
 
 import (
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -46,6 +47,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Place) {
 		{"ExchangeUnderLoad", testExchangeUnderLoad},
 		{"MigrateAtOnce", testMigrateAtOnce},
 		{"MigrateAgain", testMigrateAgain},
+		{"MigrateTheService", testMigrateTheService},
 		{"Close", testClose},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, fresh(t)) })
@@ -65,9 +67,13 @@ func Unusable(t *testing.T, place Place, names string) {
 	}
 }
 
-// Env is what the suite opens a place with.
+// Env is what the suite opens a place with. The tables are its own, from the folder
+// testdata of the package under test, whatever the service has.
 func Env(place Place) database.Env {
-	return database.Env{Name: "exampled", Log: slog.New(slog.DiscardHandler), StateDir: place.StateDir, Workers: 8}
+	return database.Env{
+		Name: "exampled", Log: slog.New(slog.DiscardHandler), StateDir: place.StateDir, Workers: 8,
+		Migrations: os.DirFS("testdata"),
+	}
 }
 
 // Open opens the database of a place, with its tables, for the length of the
@@ -85,7 +91,7 @@ func Open(t *testing.T, place Place) *database.DB {
 	return db
 }
 
-const insert = "INSERT INTO exampled (body) VALUES (?)"
+const insert = "INSERT INTO messages (body) VALUES (?)"
 
 func store(t *testing.T, db *database.DB, body []byte) {
 	t.Helper()
@@ -97,7 +103,7 @@ func store(t *testing.T, db *database.DB, body []byte) {
 // read returns all bodies in the order of their ids.
 func read(t *testing.T, db *database.DB) (bodies [][]byte) {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "SELECT body FROM exampled ORDER BY id")
+	rows, err := db.QueryContext(t.Context(), "SELECT body FROM messages ORDER BY id")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +124,7 @@ func read(t *testing.T, db *database.DB) (bodies [][]byte) {
 // count returns the number of rows.
 func count(t *testing.T, db *database.DB) (n int) {
 	t.Helper()
-	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM exampled").Scan(&n); err != nil {
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM messages").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n

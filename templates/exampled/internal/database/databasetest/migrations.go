@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/database"
 )
 
 // placeVariable has a process of the test do nothing but migrate the place that
@@ -94,14 +96,25 @@ func migrateOnly(place Place) error {
 		_, _ = os.Stdout.WriteString(name + "\n")
 	}
 	if err == nil {
-		_, err = db.ExecContext(ctx, "SELECT message_key, body FROM exampled")
+		_, err = db.ExecContext(ctx, "SELECT message_key, body FROM messages")
 	}
 	return err
 }
 
 // testMigrateAgain: what was applied is not applied again.
-func testMigrateAgain(t *testing.T, place Place) {
-	db, err := place.Config.Open(t.Context(), Env(place))
+func testMigrateAgain(t *testing.T, place Place) { migrateTwice(t, place, Env(place)) }
+
+// testMigrateTheService: the migrations of the service itself make its tables in an
+// empty database, once.
+func testMigrateTheService(t *testing.T, place Place) {
+	env := Env(place)
+	env.Migrations = nil
+	migrateTwice(t, place, env)
+}
+
+func migrateTwice(t *testing.T, place Place, env database.Env) {
+	t.Helper()
+	db, err := place.Config.Open(t.Context(), env)
 	if err != nil {
 		t.Fatal(err)
 	}

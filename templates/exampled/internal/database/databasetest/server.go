@@ -69,7 +69,7 @@ func begin(t *testing.T, db *database.DB) *sql.Tx {
 	return tx
 }
 
-const locking = "SELECT body FROM exampled WHERE message_key = ? FOR UPDATE"
+const locking = "SELECT body FROM messages WHERE message_key = ? FOR UPDATE"
 
 // testDeadlock: of two transactions that wait for each other, one fails, and is
 // worth a retry.

@@ -155,10 +155,10 @@ func TestSettings(t *testing.T) {
 		t.Errorf("sql_mode is %q", mode)
 	}
 	var at time.Time
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO exampled (body) VALUES ('x')"); err != nil {
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO messages (body) VALUES ('x')"); err != nil {
 		t.Fatal(err)
 	}
-	row := db.QueryRowContext(t.Context(), "SELECT received_at FROM exampled WHERE received_at BETWEEN UTC_TIMESTAMP() - INTERVAL 1 MINUTE AND UTC_TIMESTAMP() + INTERVAL 1 MINUTE")
+	row := db.QueryRowContext(t.Context(), "SELECT received_at FROM messages WHERE received_at BETWEEN UTC_TIMESTAMP() - INTERVAL 1 MINUTE AND UTC_TIMESTAMP() + INTERVAL 1 MINUTE")
 	if err := row.Scan(&at); err != nil || at.Location() != time.UTC {
 		t.Errorf("received at %v, %v", at, err)
 	}
@@ -190,7 +190,7 @@ func TestOneRoundTrip(t *testing.T) {
 		return n
 	}
 	before := prepared()
-	if _, err := conn.ExecContext(t.Context(), "INSERT INTO exampled (body) VALUES (?)", []byte("x")); err != nil {
+	if _, err := conn.ExecContext(t.Context(), "INSERT INTO messages (body) VALUES (?)", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	if n := prepared() - before; n != 0 {
@@ -231,7 +231,7 @@ func TestClasses(t *testing.T) {
 		"SIGNAL SQLSTATE '08004' SET MYSQL_ERRNO = 1040":          database.Unavailable,
 		"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1205":          database.Retry,
 		"SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317":          database.Retry,
-		"SELECT body FROM exampled PROCEDURE nothing_like_this()": database.Retry,
+		"SELECT body FROM messages PROCEDURE nothing_like_this()": database.Retry,
 	} {
 		_, err := db.ExecContext(t.Context(), statement)
 		databasetest.Class(t, db, statement, err, want)
@@ -294,7 +294,7 @@ func TestOpenByKeys(t *testing.T) {
 	c := Default().(*Config)
 	c.Host, c.Port, c.User, c.Password, c.Name, c.Compress = host, port, s.User, config.Secret(s.Passwd), s.DBName, true
 	db := databasetest.Open(t, databasetest.Place{Config: c})
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO exampled (body) VALUES (?)", bytes.Repeat([]byte("x"), 1<<20)); err != nil {
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO messages (body) VALUES (?)", bytes.Repeat([]byte("x"), 1<<20)); err != nil {
 		t.Error(err)
 	}
 }

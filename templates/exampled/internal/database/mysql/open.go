@@ -42,14 +42,14 @@ func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, erro
 	}
 	return database.New(pool, database.Options{
 		Resize:      resize,
-		OnDuplicate: " ON DUPLICATE KEY UPDATE id = id", // INSERT IGNORE would let other errors pass
+		OnDuplicate: leaveAsIs,
 		// Without it the server reads each statement anew: of one message that is a
 		// twentieth of the time. It has room for 16382, by default, of all sessions of
 		// all its clients.
 		Keep:     database.Keep{Statements: 16, Parameters: 4, Only: givesNoRows},
 		Classify: classify,
 		Migrate: func(ctx context.Context) ([]string, error) {
-			return c.migrateUp(ctx, settings, env, migrations.Files)
+			return c.migrateUp(ctx, settings, env, env.Files(migrations.Files))
 		},
 	}), nil
 }
@@ -194,3 +194,11 @@ func (c *connector) connect(ctx context.Context) (driver.Conn, error) {
 type logger struct{ *slog.Logger }
 
 func (l logger) Print(v ...any) { l.Debug(strings.TrimSpace(fmt.Sprintln(v...))) }
+
+// leaveAsIs is what an INSERT ends in that sets the first of its columns to what it is,
+// where a row is there already. INSERT IGNORE would let other errors pass.
+func leaveAsIs(insert string) string {
+	_, columns, _ := strings.Cut(insert, "(")
+	column := strings.TrimSpace(columns[:max(0, strings.IndexAny(columns, ",)"))])
+	return " ON DUPLICATE KEY UPDATE " + column + " = " + column
+}

@@ -127,10 +127,10 @@ func TestKeepsStatements(t *testing.T) {
 		args  []any
 		kept  bool
 	}{
-		{"INSERT INTO exampled (body) VALUES (?)", []any{"x"}, true},
-		{"update exampled set body = ? where id = ?", []any{"y", 1}, true},
-		{"INSERT INTO exampled (body) VALUES (?), (?), (?), (?), (?)", []any{1, 2, 3, 4, 5}, false},
-		{"INSERT INTO exampled (body) VALUES (?) RETURNING id", []any{"x"}, false},
+		{"INSERT INTO messages (body) VALUES (?)", []any{"x"}, true},
+		{"update messages set body = ? where id = ?", []any{"y", 1}, true},
+		{"INSERT INTO messages (body) VALUES (?), (?), (?), (?), (?)", []any{1, 2, 3, 4, 5}, false},
+		{"INSERT INTO messages (body) VALUES (?) RETURNING id", []any{"x"}, false},
 		{"SELECT ?", []any{1}, false},
 		{" ", nil, false},
 	} {
@@ -140,7 +140,7 @@ func TestKeepsStatements(t *testing.T) {
 	}
 	prepared, executed := count("Com_stmt_prepare"), count("Com_stmt_execute")
 	for i := range 10 {
-		for _, query := range []string{"INSERT INTO exampled (body) VALUES (?)", "DO ?", "SELECT ?"} {
+		for _, query := range []string{"INSERT INTO messages (body) VALUES (?)", "DO ?", "SELECT ?"} {
 			if _, err := db.ExecContext(t.Context(), query, i); err != nil {
 				t.Errorf("%s: %v", query, err)
 			}

@@ -34,10 +34,10 @@ func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, erro
 	return database.New(pool, database.Options{
 		Placeholder: func(n int) string { return "$" + strconv.Itoa(n) },
 		Resize:      resize,
-		OnDuplicate: " ON CONFLICT DO NOTHING",
+		OnDuplicate: database.DoNothing,
 		Classify:    classify,
 		Migrate: func(ctx context.Context) ([]string, error) {
-			return migrateUp(ctx, settings, env, migrations.Files)
+			return migrateUp(ctx, settings, env, env.Files(migrations.Files))
 		},
 	}), nil
 }

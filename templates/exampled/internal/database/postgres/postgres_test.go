@@ -141,7 +141,7 @@ func TestSettings(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	for n := range 2 * statements {
-		query := "INSERT INTO exampled (body) VALUES ($1)" + strings.Repeat(", ($1)", n)
+		query := "INSERT INTO messages (body) VALUES ($1)" + strings.Repeat(", ($1)", n)
 		for range 2 {
 			if _, err := conn.ExecContext(t.Context(), query, []byte("x")); err != nil {
 				t.Fatal(err)
@@ -160,7 +160,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	var at time.Time
-	row := conn.QueryRowContext(t.Context(), "SELECT received_at FROM exampled WHERE abs(extract(epoch FROM received_at - clock_timestamp())) < 60 LIMIT 1")
+	row := conn.QueryRowContext(t.Context(), "SELECT received_at FROM messages WHERE abs(extract(epoch FROM received_at - clock_timestamp())) < 60 LIMIT 1")
 	if err := row.Scan(&at); err != nil {
 		t.Error(err)
 	}
@@ -226,7 +226,7 @@ func TestClasses(t *testing.T) {
 		_, err := db.ExecContext(t.Context(), statement)
 		databasetest.Class(t, db, statement, err, want)
 	}
-	_, err := db.ExecContext(t.Context(), db.Rebind("INSERT INTO exampled (message_key, body) VALUES (?, 'x')"), "not \xff UTF-8")
+	_, err := db.ExecContext(t.Context(), db.Rebind("INSERT INTO messages (message_key, body) VALUES (?, 'x')"), "not \xff UTF-8")
 	databasetest.Class(t, db, "not UTF-8", err, database.Permanent)
 	databasetest.Class(t, db, "closed", pgconn.ErrConnClosed, database.Unavailable)
 }
@@ -246,11 +246,11 @@ func TestSerialization(t *testing.T) {
 		defer func() { _ = tx.Rollback() }()
 		list = append(list, tx)
 		var n int
-		errs = append(errs, tx.QueryRowContext(t.Context(), "SELECT count(*) FROM exampled").Scan(&n))
+		errs = append(errs, tx.QueryRowContext(t.Context(), "SELECT count(*) FROM messages").Scan(&n))
 	}
 	var failed error
 	for _, tx := range list {
-		_, err := tx.ExecContext(t.Context(), "INSERT INTO exampled (body) VALUES ('x')")
+		_, err := tx.ExecContext(t.Context(), "INSERT INTO messages (body) VALUES ('x')")
 		errs = append(errs, err)
 	}
 	for _, tx := range list {
@@ -391,11 +391,11 @@ func TestSecretDSN(t *testing.T) {
 // Any bytes are stored as they are, whatever the driver thinks of their type.
 func TestBytesOfAShell(t *testing.T) {
 	db := databasetest.Open(t, fresh(t))
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO exampled (body) VALUES ($1)", db.Bytes([]byte(`\x41`))); err != nil {
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO messages (body) VALUES ($1)", db.Bytes([]byte(`\x41`))); err != nil {
 		t.Fatal(err)
 	}
 	var body []byte
-	if err := db.QueryRowContext(t.Context(), "SELECT body FROM exampled").Scan(&body); err != nil || !bytes.Equal(body, []byte(`\x41`)) {
+	if err := db.QueryRowContext(t.Context(), "SELECT body FROM messages").Scan(&body); err != nil || !bytes.Equal(body, []byte(`\x41`)) {
 		t.Errorf("read %q, %v", body, err)
 	}
 }

@@ -48,14 +48,51 @@ func Overlay(folder, project string, files map[string]string) (flags []string, e
 }
 
 // Configuration returns a configuration as a test can have it beside others: without
-// the sections of what Overlay leaves out, and on free ports.
+// the sections of what Overlay leaves out, on free ports, with a timer that keeps still,
+// and otherwise as at first, so that tests hold whatever the project has by now.
 func Configuration(text []byte) []byte {
-	return listens.ReplaceAllFunc(withoutServers(text, section), func(line []byte) []byte {
+	text = listens.ReplaceAllFunc(withoutServers(text, section), func(line []byte) []byte {
 		return port.ReplaceAllLiteral(line, []byte(`:0"`))
+	})
+	return anySection.ReplaceAllFunc(text, func(section []byte) []byte {
+		for key, value := range fixed[string(anySection.FindSubmatch(section)[1])] {
+			section = regexp.MustCompile(`(?m)^`+key+` = .*$`).ReplaceAllLiteral(section, []byte(key+" = "+value))
+		}
+		return section
+	})
+}
+
+// fixed are the values that tests rely on, by section and key.
+var fixed = map[string]map[string]string{
+	"daemon": {
+		"user": `"nobody"`, "group": `""`, "capabilities": "[]", "sandbox": "false", "umask": `"0027"`, "nofile": "65536",
+		"core_limit": `"0B"`, "environment": "[]", "stop_timeout": `"25s"`, "upgrade_timeout": `"5m"`,
+	},
+	"log": {"level": `"info"`, "format": `"text"`, "file": `""`, "daily": "false"},
+	"worker": {
+		"count": "16", "queue": "1024", "queue_bytes": `"8MiB"`, "batch": "256", "batch_bytes": `"1MiB"`, "attempts": "3",
+		"timeout": `"30s"`, "backoff": `"100ms"`, "backoff_max": `"5s"`, "ordered_by": `""`,
+	},
+	"dead_letters":    {"file_size": `"16MiB"`, "total_size": `"1GiB"`},
+	"transport.timer": {"every": `"1h"`, "cron": `""`, "at_start": "false"},
+}
+
+// WithoutOwn returns a configuration without the sections that are of the project's
+// own handler, for a test with another one.
+func WithoutOwn(text []byte) []byte {
+	return anySection.ReplaceAllFunc(text, func(section []byte) []byte {
+		first, _, _ := strings.Cut(string(anySection.FindSubmatch(section)[1]), ".")
+		switch first {
+		case "daemon", "log", "worker", "dead_letters", "transport", "database", "component":
+			return section
+		}
+		return nil
 	})
 }
 
 var (
+	anySection = regexp.MustCompile(`(?m)^\[([\w.-]+)\]\n([^\[\n].*\n|\n)*`)
+
 	listens = regexp.MustCompile(`(?m)^(listen|bind) = .*`)
 	port    = regexp.MustCompile(`:\d+"`)
 )

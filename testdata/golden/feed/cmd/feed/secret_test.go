@@ -143,7 +143,7 @@ func TestSecretOfAnotherConfiguration(t *testing.T) {
 	if err := os.WriteFile(mine, []byte(i.defaultConfig()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	i.want(6, `own\.token_file: /.*/private can't be read by user \w+: permission denied; whoever starts or reloads`, "--config", mine, "reload")
+	i.want(6, `own\.token_file: /.*/private can't be read by u\w+ \w+: permission denied; whoever starts or reloads`, "--config", mine, "reload")
 	i.want(0, `reloaded`, "reload") // whose configuration it is
 	i.logs(sum("not yours"))
 }

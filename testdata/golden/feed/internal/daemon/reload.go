@@ -154,13 +154,13 @@ func (s *service) prepare(ctx context.Context, from, to *Configuration) (changes
 	if err := ctx.Err(); err != nil {
 		return changes, err
 	}
-	if err := s.reloadHandler(to.Settings); err != nil {
+	if err := s.reloadHandler(to); err != nil {
 		return changes, err
 	}
 	changes = append(changes, transport.Change{
 		Commit: func() {},
 		Abort: func() { // it took too long
-			if err := s.reloadHandler(from.Settings); err != nil {
+			if err := s.reloadHandler(from); err != nil {
 				s.log.Logger().Error("go back to the old settings", "error", err)
 			}
 		},

@@ -24,7 +24,7 @@ func testClasses(t *testing.T, place Place) {
 			return err
 		}
 	}
-	const both = "INSERT INTO feed (message_key, body) VALUES (?, ?), (?, ?)"
+	const both = "INSERT INTO messages (message_key, body) VALUES (?, ?), (?, ?)"
 	x := db.Bytes([]byte("x"))
 	for _, test := range []struct {
 		name string

@@ -38,7 +38,7 @@ func testExchange(t *testing.T, place Place) {
 		t.Errorf("read %q", stored)
 	}
 
-	rows, err := db.QueryContext(t.Context(), "SELECT body FROM feed ORDER BY id")
+	rows, err := db.QueryContext(t.Context(), "SELECT body FROM messages ORDER BY id")
 	if err != nil {
 		t.Fatal(err)
 	}

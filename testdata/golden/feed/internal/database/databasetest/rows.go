@@ -42,7 +42,7 @@ func testAnyBytes(t *testing.T, place Place) {
 		}
 	}
 	var untimed int
-	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM feed WHERE received_at IS NULL").Scan(&untimed); err != nil || untimed != 0 {
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM messages WHERE received_at IS NULL").Scan(&untimed); err != nil || untimed != 0 {
 		t.Errorf("%d rows without a time, %v", untimed, err)
 	}
 }

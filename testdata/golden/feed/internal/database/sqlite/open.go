@@ -42,12 +42,12 @@ func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, erro
 		return nil, errors.Join(fmt.Errorf("database %q: %w", path, err), db.Close())
 	}
 	return database.New(db, database.Options{
-		OnDuplicate: " ON CONFLICT DO NOTHING",
+		OnDuplicate: database.DoNothing,
 		Bytes:       text,
 		Keep:        database.Keep{Statements: 128, Parameters: 32}, // a batch of each size is one
 		Classify:    classify,
 		Migrate: func(ctx context.Context) ([]string, error) {
-			return migrateUp(ctx, db, path, env, migrations.Files)
+			return migrateUp(ctx, db, path, env, env.Files(migrations.Files))
 		},
 	}), nil
 }

@@ -92,7 +92,7 @@ func TestPath(t *testing.T) {
 	for _, name := range []string{"plain.db", "with space.db", "a?b=c&d.db", "50%25.db", "a#b.db", "ü+;:@.db", "'\"\\.db", "?mode=memory"} {
 		path := filepath.Join(t.TempDir(), name)
 		db := open(t, at(path))
-		if _, err := db.ExecContext(t.Context(), "INSERT INTO feed (body) VALUES (?)", []byte("x")); err != nil {
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO messages (body) VALUES (?)", []byte("x")); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
@@ -186,38 +186,14 @@ func TestMigrationIsATransaction(t *testing.T) {
 	}
 }
 
-// A table from before there were migrations keeps its rows.
-func TestMigrateOldTable(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.db")
-	connector, err := sqlite.NewConnector(dsn(path, time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := sql.OpenDB(connector)
-	defer func() { _ = pool.Close() }()
-	for _, statement := range []string{
-		"CREATE TABLE feed (id INTEGER PRIMARY KEY AUTOINCREMENT, received_at TEXT NOT NULL DEFAULT 'then', body TEXT NOT NULL)",
-		"INSERT INTO feed (body) VALUES ('old')",
-	} {
-		if _, err := pool.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var body string
-	row := open(t, at(path)).QueryRowContext(t.Context(), "SELECT body FROM feed WHERE message_key IS NULL")
-	if err := row.Scan(&body); err != nil || body != "old" {
-		t.Errorf("read %q, %v", body, err)
-	}
-}
-
 // What is stored can be typed into a shell, and found.
 func TestBodyIsText(t *testing.T) {
 	db := open(t, at(filepath.Join(t.TempDir(), "a.db")))
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO feed (body) VALUES (?)", db.Bytes([]byte("hello"))); err != nil {
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO messages (body) VALUES (?)", db.Bytes([]byte("hello"))); err != nil {
 		t.Fatal(err)
 	}
 	var n int
-	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM feed WHERE body = 'hello'").Scan(&n); err != nil || n != 1 {
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM messages WHERE body = 'hello'").Scan(&n); err != nil || n != 1 {
 		t.Errorf("found %d rows, %v", n, err)
 	}
 }
@@ -228,7 +204,7 @@ func TestClasses(t *testing.T) {
 	c := at(path).(*Config)
 	c.BusyTimeout = 0
 	db, other := open(t, c), open(t, c)
-	const insert = "INSERT INTO feed (body) VALUES ('x')"
+	const insert = "INSERT INTO messages (body) VALUES ('x')"
 	exec := func(statement string) error {
 		_, err := db.ExecContext(t.Context(), statement)
 		return err
@@ -237,10 +213,10 @@ func TestClasses(t *testing.T) {
 		statement string
 		want      database.Class
 	}{
-		{"INSERT INTO feed (id, body) VALUES ('x', 'x')", database.Permanent},         // SQLITE_MISMATCH
-		{"INSERT INTO feed (body) VALUES (zeroblob(2000000000))", database.Permanent}, // SQLITE_TOOBIG
-		{"INSERT INTO feed (body) VALUES (NULL)", database.Permanent},
-		{"SELECT no_such_column FROM feed", database.Retry},
+		{"INSERT INTO messages (id, body) VALUES ('x', 'x')", database.Permanent},         // SQLITE_MISMATCH
+		{"INSERT INTO messages (body) VALUES (zeroblob(2000000000))", database.Permanent}, // SQLITE_TOOBIG
+		{"INSERT INTO messages (body) VALUES (NULL)", database.Permanent},
+		{"SELECT no_such_column FROM messages", database.Retry},
 	} {
 		databasetest.Class(t, db, test.statement, exec(test.statement), test.want)
 	}
@@ -261,7 +237,7 @@ func TestClasses(t *testing.T) {
 		if err := exec(setting); err != nil {
 			t.Fatal(err)
 		}
-		databasetest.Class(t, db, setting, exec("INSERT INTO feed (body) VALUES (hex(zeroblob(100000)))"), database.Unavailable)
+		databasetest.Class(t, db, setting, exec("INSERT INTO messages (body) VALUES (hex(zeroblob(100000)))"), database.Unavailable)
 		if err := exec(undo); err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +257,7 @@ func TestClasses(t *testing.T) {
 func TestReceivedAt(t *testing.T) {
 	db := open(t, at(filepath.Join(t.TempDir(), "a.db")))
 	var text string
-	if err := db.QueryRowContext(t.Context(), "INSERT INTO feed (body) VALUES ('x') RETURNING received_at").Scan(&text); err != nil {
+	if err := db.QueryRowContext(t.Context(), "INSERT INTO messages (body) VALUES ('x') RETURNING received_at").Scan(&text); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := time.Parse("2006-01-02T15:04:05.000Z", text); err != nil {
@@ -320,10 +296,10 @@ func readThenWrite(ctx context.Context, db *database.DB) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	var n int
-	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM feed").Scan(&n); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM messages").Scan(&n); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO feed (body) VALUES (?)", []byte("x")); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO messages (body) VALUES (?)", []byte("x")); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -346,7 +322,8 @@ func at(path string) database.Config {
 
 func open(t *testing.T, c database.Config, stateDir ...string) *database.DB {
 	t.Helper()
-	env := database.Env{Name: "name", Log: slog.New(slog.DiscardHandler), StateDir: strings.Join(stateDir, "")}
+	env := databasetest.Env(databasetest.Place{StateDir: strings.Join(stateDir, "")})
+	env.Name = "name"
 	db, err := c.Open(t.Context(), env)
 	if err != nil {
 		t.Fatal(err)

@@ -57,3 +57,31 @@ func TestWithoutServers(t *testing.T) {
 		t.Errorf("%d sections of %d are left without %d that are on a server", is, was, remote)
 	}
 }
+
+// What the handler has of its own is gone from the configuration, and nothing else.
+func TestWithoutOwn(t *testing.T) {
+	const before = "# all\n\n# life\n[daemon]\nuser = \"x\"\n\n[transport.tcp]\nlisten = \":1\"\n"
+	const own = "[db]\nhost = \"a\"\n\n# more\n[db.pool]\nsize = 1\n"
+	if got := string(WithoutOwn([]byte(before + own))); got != before {
+		t.Errorf("%q is left", got)
+	}
+	if got := string(WithoutOwn([]byte(own + before))); !strings.HasPrefix(got, "[daemon]") || !strings.HasSuffix(got, "listen = \":1\"\n") {
+		t.Errorf("%q is left", got)
+	}
+}
+
+// What tests rely on is as they expect it, whatever the project has by now.
+func TestFixed(t *testing.T) {
+	const before = "[log]\nformat = \"json\"\ndaily = true\n\n[own]\nformat = \"mine\"\n\n[transport.timer]\nevery = \"5s\"\nat_start = true\n"
+	const after = "[log]\nformat = \"text\"\ndaily = false\n\n[own]\nformat = \"mine\"\n\n[transport.timer]\nevery = \"1h\"\nat_start = false\n"
+	if got := string(Configuration([]byte(before))); got != after {
+		t.Errorf("%q, want %q", got, after)
+	}
+	for section, values := range fixed {
+		for key := range values {
+			if !strings.Contains(string(Configuration([]byte("["+section+"]\n"+key+" = 0\n"))), values[key]) {
+				t.Errorf("%s.%s stays as it is", section, key)
+			}
+		}
+	}
+}

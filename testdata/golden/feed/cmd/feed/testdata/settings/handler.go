@@ -24,6 +24,8 @@ type Settings struct {
 
 		Token config.Secret `toml:"token"`
 	} `toml:"own"`
+
+	stateDir string
 }
 
 // DefaultSettings returns the defaults.
@@ -32,6 +34,9 @@ func DefaultSettings() *Settings {
 	s.Own.Host, s.Own.Port = "default", 1
 	return s
 }
+
+// UseStateDir is optional.
+func (s *Settings) UseStateDir(dir string) { s.stateDir = dir }
 
 // Validate is optional.
 func (s *Settings) Validate(report func(key, reason string)) {
@@ -82,7 +87,7 @@ func judge(settings *Settings) error {
 	}
 	token := settings.Own.Token
 	sum := sha256.Sum256([]byte(token.Reveal()))
-	slog.Info("settings", "host", settings.Own.Host, "port", settings.Own.Port, "token", token, "sum", fmt.Sprintf("%x", sum[:4]))
+	slog.Info("settings", "host", settings.Own.Host, "port", settings.Own.Port, "token", token, "sum", fmt.Sprintf("%x", sum[:4]), "state", settings.stateDir)
 	return nil
 }
 

@@ -1,0 +1,11 @@
+-- +goose Up
+
+-- One row for each trade. It is 'N' until its work is done: both in one transaction,
+-- so that others see 'Y' only. The ticket is the key, by which a trade that is sent
+-- again stays one row.
+CREATE TABLE IF NOT EXISTS exampled (
+    ticket BIGINT NOT NULL PRIMARY KEY,
+    login  BIGINT NOT NULL,
+    volume DECIMAL(30, 10) NOT NULL,
+    status ENUM('N', 'Y') NOT NULL DEFAULT 'N'
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;

@@ -1,0 +1,87 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// serveControl answers every command with its name, in a directory of dirs.
+func serveControl(t *testing.T, dirs Dirs) {
+	t.Helper()
+	h := &Handover{Dirs: dirs}
+	if err := h.BindControl(); err != nil {
+		t.Fatal(err)
+	}
+	control, err := h.Control()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		control.Serve(func(_ context.Context, r ControlRequest) any { return r })
+		close(served)
+	}()
+	t.Cleanup(func() {
+		if err := control.Close(); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+}
+
+func TestControl(t *testing.T) {
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), strings.Repeat("long/", 40))} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		dirs := Dirs{Name: "x", Run: dir}
+		var reply ControlRequest
+		if err := Ask(t.Context(), dirs, ControlRequest{Command: "hello"}, &reply); !errors.Is(err, ErrNoAnswer) {
+			t.Errorf("nobody listens: %v", err)
+		}
+		serveControl(t, dirs)
+		if info, err := os.Stat(dirs.Socket()); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the socket is %v, %v; want mode 0600", info, err)
+		}
+		if err := Ask(t.Context(), dirs, ControlRequest{Command: "hello"}, &reply); err != nil || reply.Command != "hello" {
+			t.Errorf("%+v, %v", reply, err)
+		}
+	}
+}
+
+// Pitfall 53: a socket that a killed daemon left does not block the next one.
+func TestBindControlOverAStaleSocket(t *testing.T) {
+	dirs := Dirs{Name: "x", Run: t.TempDir()}
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: dirs.Socket(), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	if err := stale.Close(); err != nil {
+		t.Fatal(err)
+	}
+	serveControl(t, dirs)
+	if err := Ask(t.Context(), dirs, ControlRequest{Command: "hello"}, new(ControlRequest)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAskGivesUp(t *testing.T) {
+	dirs := Dirs{Name: "x", Run: t.TempDir()}
+	silent, err := net.Listen("unix", dirs.Socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := Ask(ctx, dirs, ControlRequest{Command: "hello"}, new(ControlRequest)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want the deadline", err)
+	}
+}

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"os"
+
+	"example.com/job/internal/leftout"
+)
+
+// rounds is how often to repeat what fails only now and then: few times, or
+// many in a long run, for which JOB_CONFORMANCE=long asks.
+func rounds(few, many int) int {
+	if os.Getenv("JOB_CONFORMANCE") == "long" {
+		return many
+	}
+	leftout.Note("most rounds of the tests with many; JOB_CONFORMANCE=long runs them all")
+	return few
+}
