@@ -115,14 +115,22 @@ func (f *feed) goroutines() int {
 // the broker has not confirmed, until it is told to end.
 type rabbitPublisher struct {
 	url       string
+	exchange  string // and the routing key
 	confirmed atomic.Int64
 	end       context.CancelFunc
 	ended     chan struct{}
 }
 
 func (r *rabbit) publish() *rabbitPublisher {
-	ctx, end := context.WithCancel(context.Background())
-	p := &rabbitPublisher{url: r.url, end: end, ended: make(chan struct{})}
+	p := &rabbitPublisher{url: r.url, exchange: "feed", ended: make(chan struct{})}
+	p.run(r.f.t)
+	return p
+}
+
+// run publishes from now on.
+func (p *rabbitPublisher) run(t *testing.T) {
+	var ctx context.Context
+	ctx, p.end = context.WithCancel(context.Background())
 	go func() {
 		defer close(p.ended)
 		for ctx.Err() == nil {
@@ -130,8 +138,7 @@ func (r *rabbit) publish() *rabbitPublisher {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}()
-	r.f.t.Cleanup(p.stop)
-	return p
+	t.Cleanup(p.stop)
 }
 
 // stop returns when nothing more is published.
@@ -163,7 +170,7 @@ func (p *rabbitPublisher) batch(channel *amqp091.Channel) error {
 	var confirmations []*amqp091.DeferredConfirmation
 	for n := range size {
 		text := numbered(int(p.confirmed.Load()) + n)
-		confirmation, err := channel.PublishWithDeferredConfirm("feed", "feed", true, false,
+		confirmation, err := channel.PublishWithDeferredConfirm(p.exchange, p.exchange, true, false,
 			amqp091.Publishing{DeliveryMode: amqp091.Persistent, MessageId: text, Body: []byte(text)})
 		if err != nil {
 			return err

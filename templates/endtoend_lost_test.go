@@ -42,13 +42,18 @@ func (f *feed) attacks() []attack {
 // gets there, and returns how many of each.
 func (f *feed) underFire(points, all int, done func() int) map[string]int {
 	f.t.Helper()
+	return f.underFireOf(f.attacks(), points, all, done)
+}
+
+// underFireOf is underFire with these attacks.
+func (f *feed) underFireOf(attacks []attack, points, all int, done func() int) map[string]int {
+	f.t.Helper()
 	at := make([]int, points)
 	for i := range at {
 		at[i] = rand.IntN(all)
 	}
 	slices.Sort(at)
 	made := make(map[string]int)
-	attacks := f.attacks()
 	for _, point := range append(at, all) {
 		progress, since := done(), time.Now()
 		for n := progress; n < point; n = done() {
