@@ -39,19 +39,21 @@ func BenchmarkAMQP(b *testing.B) {
 	queue := newAMQPQueue(b, broker, amqpQueue)
 	ours := amqpService{b, program, amqpEnvironment(b, dir, broker)}
 
-	drain := func(drain func()) float64 {
-		queue.fill(func(int) []byte { return make([]byte, amqpSize) })
-		began := time.Now()
-		drain()
-		return amqpMessages / time.Since(began).Seconds()
+	fill := func() { queue.fill(func(int) []byte { return make([]byte, amqpSize) }) }
+	rate := func(drain func()) func() float64 {
+		return func() float64 {
+			began := time.Now()
+			drain()
+			return amqpMessages / time.Since(began).Seconds()
+		}
 	}
 	theirs := func(way string) contestant {
-		return contestant{"acks-" + way, func() float64 {
-			return drain(func() { run(b, "", nil, byHand, broker, amqpQueue, strconv.Itoa(amqpMessages), way) })
-		}}
+		return contestant{"acks-" + way, fill, rate(func() {
+			run(b, "", nil, byHand, broker, amqpQueue, strconv.Itoa(amqpMessages), way)
+		})}
 	}
 	contest(b, amqpRounds, []contestant{
-		{"daemongen", func() float64 { return drain(func() { ours.drain(queue) }) }},
+		{"daemongen", fill, rate(func() { ours.drain(queue) })},
 		theirs("each"), theirs("none"),
 	})
 }

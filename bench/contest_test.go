@@ -7,32 +7,45 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/daemongen/daemongen/bench/chart"
 )
 
 // contestant is one of several that are measured in turn.
 type contestant struct {
-	name string
-	rate func() float64 // of messages a second
+	name    string
+	prepare func()         // what comes before it is measured
+	rate    func() float64 // of messages a second
 }
 
 // contest measures all of them a round, so many rounds, the one that begins changing
 // with each, and reports the median of each and of the ratios of the first, which is
 // ours, to each of the others in the same round. It returns the medians of the rates, in
 // the order of the contestants.
+//
+// It also reports how many of them began while the machine had something else to do: with
+// more than a few, the figures say little.
 func contest(b *testing.B, rounds int, all []contestant) (medians []float64) {
 	b.Helper()
 	rates := make([][]float64, len(all))
+	busy := 0.0
 	for b.Loop() {
 		for round := range rounds {
 			for turn := range all {
 				i := (round + turn) % len(all)
+				all[i].prepare()
+				if !calm(b) {
+					busy++
+				}
 				rates[i] = append(rates[i], all[i].rate())
 			}
 		}
 	}
+	b.ReportMetric(busy, "busy-starts")
 	for i, one := range all {
 		medians = append(medians, median(rates[i]))
 		if i == 0 {
@@ -49,6 +62,47 @@ func contest(b *testing.B, rounds int, all []contestant) (medians []float64) {
 	}
 	b.ReportMetric(0, "ns/op") // all together say nothing
 	return medians
+}
+
+// calm waits until the processors are nearly idle, for 3 s at most, and reports whether
+// they are. What was measured before, and its server, may have work to finish.
+func calm(b *testing.B) bool {
+	b.Helper()
+	for range 15 {
+		before := processors(b)
+		time.Sleep(200 * time.Millisecond)
+		after := processors(b)
+		if float64(after.idle-before.idle) > 0.9*float64(after.all-before.all) {
+			return true
+		}
+	}
+	return false
+}
+
+// processorTime is what all processors have spent since the start, in ticks.
+type processorTime struct{ idle, all int }
+
+// processors reads the first line of /proc/stat: "cpu", and then the times as user, in
+// low priority, in the system, idle, waiting for a disk, and others.
+func processors(b *testing.B) (spent processorTime) {
+	b.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	for i, field := range fields[1:min(9, len(fields))] { // guests, behind these, are in user
+		ticks, err := strconv.Atoi(field)
+		if err != nil {
+			b.Fatal(err)
+		}
+		spent.all += ticks
+		if i == 3 || i == 4 {
+			spent.idle += ticks
+		}
+	}
+	return spent
 }
 
 // charted are the groups of bars that were measured, by the names of benchmarks and

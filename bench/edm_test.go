@@ -35,6 +35,7 @@ func BenchmarkEDM(b *testing.B) {
 	byHand, watermill, limit := buildByHand(b, "edmbyhand"), buildByHand(b, "edmwatermill"), buildByHand(b, "amqpbyhand")
 	queue := newAMQPQueue(b, broker, edmQueue)
 	ours := newEDM(b, u)
+	fill := func() { queue.fill(edmBody) }
 	drain := func(program string, args ...string) func() float64 {
 		return func() float64 {
 			dir := folder(b)
@@ -44,17 +45,16 @@ func BenchmarkEDM(b *testing.B) {
 		}
 	}
 	medians := contest(b, amqpRounds, []contestant{
-		{"daemongen", func() float64 {
+		{"daemongen", fill, func() float64 {
 			return drainEDM(b, queue, ours.logs(), func() (end func()) {
 				run(b, "", ours.env, ours.program, "start")
 				return func() { run(b, "", ours.env, ours.program, "stop") }
 			})
 		}},
-		{"php", drain(php, "testdata/edm-php/edm.php", u.Hostname(), u.Port(), u.User.Username(), password)},
-		{"by-hand", drain(byHand, broker)},
-		{"watermill", drain(watermill, broker)},
-		{"limit", func() float64 {
-			queue.fill(edmBody)
+		{"php", fill, drain(php, "testdata/edm-php/edm.php", u.Hostname(), u.Port(), u.User.Username(), password)},
+		{"by-hand", fill, drain(byHand, broker)},
+		{"watermill", fill, drain(watermill, broker)},
+		{"limit", fill, func() float64 {
 			began := time.Now()
 			run(b, "", nil, limit, broker, edmQueue, strconv.Itoa(amqpMessages), "none")
 			return amqpMessages / time.Since(began).Seconds()
@@ -82,13 +82,11 @@ func newEDM(b *testing.B, broker *url.URL) edm {
 		"EDM_MAIL_SENDER=log")}
 }
 
-// drainEDM fills the queue, has the program that start starts drain it, and returns
-// the rate. When the program has ended nothing may be left: what was not acknowledged is
+// drainEDM has the program that start starts drain the queue, and returns the rate. When the program has ended nothing may be left: what was not acknowledged is
 // back in the queue then. What was logged is removed, before the disk has work with it
 // while another is measured.
 func drainEDM(b *testing.B, queue *amqpQueueOf, logs string, start func() (end func())) float64 {
 	b.Helper()
-	queue.fill(edmBody)
 	lines := edmLines{dir: logs, read: make(map[string]int64), seen: make([]bool, amqpMessages)}
 	began := time.Now()
 	end := start()
