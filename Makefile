@@ -20,6 +20,6 @@ lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck
 golden: ## write what is recorded anew: golden projects, module pins
 	go test ./... -update
 
-bench: ## daemongen, and what it writes, beside what people write by hand; ratios
-	./scripts/services.sh run mysql postgres amqp zmq -- \
-		go test -timeout 30m -run '^$$' -bench . ./cmd/daemongen ./generator ./templates ./bench
+bench: ## daemongen, and what it writes, beside what people write by hand; ratios; CHART=docs/bench.svg draws them
+	BENCH_CHART=$(abspath $(CHART)) ./scripts/services.sh run mysql postgres amqp zmq rivals -- \
+		go test -timeout 60m -run '^$$' -bench . ./cmd/daemongen ./generator ./templates ./bench

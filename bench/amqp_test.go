@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -34,41 +33,29 @@ const (
 func BenchmarkAMQP(b *testing.B) {
 	broker := server(b, "TEST_AMQP_URL")
 	dir := folder(b)
-	project, program, byHand := filepath.Join(dir, "project"), filepath.Join(dir, "feed"), filepath.Join(dir, "amqpbyhand")
+	project, program, byHand := filepath.Join(dir, "project"), filepath.Join(dir, "feed"), buildByHand(b, "amqpbyhand")
 	run(b, "", nil, "go", "run", "../cmd/daemongen", "new", "feed", "--dir", project, "--yes", "--transport", "amqp", "--database", "none")
 	run(b, project, nil, "go", "build", "-o", program, "./cmd/feed")
-	run(b, "", nil, "go", "build", "-o", byHand, "./testdata/amqpbyhand")
-	queue := newAMQPQueue(b, broker)
+	queue := newAMQPQueue(b, broker, amqpQueue)
 	ours := amqpService{b, program, amqpEnvironment(b, dir, broker)}
 
-	rates := make(map[string][]float64)
-	drain := func(name string, drain func()) float64 {
-		queue.fill()
-		began := time.Now()
-		drain()
-		rate := amqpMessages / time.Since(began).Seconds()
-		rates[name] = append(rates[name], rate)
-		return rate
-	}
-	ratios := make(map[string][]float64)
-	for b.Loop() {
-		for range amqpRounds {
-			mine := drain("ours", func() { ours.drain(queue) })
-			for _, way := range []string{"each", "none"} {
-				other := drain(way, func() {
-					run(b, "", nil, byHand, broker, amqpQueue, strconv.Itoa(amqpMessages), way)
-				})
-				ratios[way] = append(ratios[way], mine/other)
-			}
+	fill := func() { queue.fill(func(int) []byte { return make([]byte, amqpSize) }) }
+	rate := func(drain func()) func() float64 {
+		return func() float64 {
+			began := time.Now()
+			drain()
+			return amqpMessages / time.Since(began).Seconds()
 		}
 	}
-	b.ReportMetric(median(rates["ours"]), "msg/s")
-	for _, way := range []string{"each", "none"} {
-		b.ReportMetric(median(rates[way]), "acks-"+way+"-msg/s")
-		b.ReportMetric(median(ratios[way]), "ratio-acks-"+way)
-		b.ReportMetric(slices.Min(ratios[way]), "ratio-min-acks-"+way)
+	theirs := func(way string) contestant {
+		return contestant{"acks-" + way, fill, rate(func() {
+			run(b, "", nil, byHand, broker, amqpQueue, strconv.Itoa(amqpMessages), way)
+		})}
 	}
-	b.ReportMetric(0, "ns/op") // all together say nothing
+	contest(b, amqpRounds, []contestant{
+		{"daemongen", fill, rate(func() { ours.drain(queue) })},
+		theirs("each"), theirs("none"),
+	})
 }
 
 // amqpEnvironment are the variables of a service that takes what is in the queue,
@@ -137,11 +124,12 @@ func (s amqpService) done() int {
 // amqpQueueOf is the queue on the broker.
 type amqpQueueOf struct {
 	b       *testing.B
+	name    string
 	channel *amqp091.Channel
 }
 
 // newAMQPQueue makes the queue, for the length of the benchmark.
-func newAMQPQueue(b *testing.B, broker string) *amqpQueueOf {
+func newAMQPQueue(b *testing.B, broker, name string) *amqpQueueOf {
 	b.Helper()
 	// It is idle for as long as others keep the broker busy.
 	conn, err := amqp091.DialConfig(broker, amqp091.Config{Heartbeat: time.Minute})
@@ -153,29 +141,28 @@ func newAMQPQueue(b *testing.B, broker string) *amqpQueueOf {
 		err = channel.Confirm(false)
 	}
 	if err == nil {
-		_, err = channel.QueueDeclare(amqpQueue, true, false, false, false, nil)
+		_, err = channel.QueueDeclare(name, true, false, false, false, nil)
 	}
 	if err == nil {
-		_, err = channel.QueuePurge(amqpQueue, false) // of a run that was ended
+		_, err = channel.QueuePurge(name, false) // of a run that was ended
 	}
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		_, _ = channel.QueueDelete(amqpQueue, false, false, false)
+		_, _ = channel.QueueDelete(name, false, false, false)
 		_ = conn.Close()
 	})
-	return &amqpQueueOf{b, channel}
+	return &amqpQueueOf{b, name, channel}
 }
 
 // fill puts all messages into the queue, and has the broker confirm them.
-func (q *amqpQueueOf) fill() {
+func (q *amqpQueueOf) fill(body func(number int) []byte) {
 	q.b.Helper()
-	body := make([]byte, amqpSize)
 	var last *amqp091.DeferredConfirmation
-	for range amqpMessages {
+	for i := range amqpMessages {
 		var err error
-		last, err = q.channel.PublishWithDeferredConfirm("", amqpQueue, false, false, amqp091.Publishing{DeliveryMode: amqp091.Persistent, Body: body})
+		last, err = q.channel.PublishWithDeferredConfirm("", q.name, false, false, amqp091.Publishing{DeliveryMode: amqp091.Persistent, Body: body(i)})
 		if err != nil {
 			q.b.Fatal(err)
 		}
@@ -188,9 +175,26 @@ func (q *amqpQueueOf) fill() {
 // waiting is how many messages are in the queue and not delivered.
 func (q *amqpQueueOf) waiting() int {
 	q.b.Helper()
-	state, err := q.channel.QueueDeclarePassive(amqpQueue, true, false, false, false, nil)
+	state, err := q.channel.QueueDeclarePassive(q.name, true, false, false, false, nil)
 	if err != nil {
 		q.b.Fatal(err)
 	}
 	return state.Messages
+}
+
+// abandoned is how many messages are in the queue once nobody takes from it.
+func (q *amqpQueueOf) abandoned() int {
+	q.b.Helper()
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		state, err := q.channel.QueueDeclarePassive(q.name, true, false, false, false, nil)
+		if err != nil {
+			q.b.Fatal(err)
+		}
+		if state.Consumers == 0 {
+			return state.Messages
+		}
+		if time.Since(began) > time.Minute {
+			q.b.Fatalf("%d still take from the queue a minute after they have ended", state.Consumers)
+		}
+	}
 }

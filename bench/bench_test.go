@@ -11,12 +11,15 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +58,7 @@ func run(b *testing.B, dir string, env []string, program string, args ...string)
 // project is a service that runs.
 type project struct {
 	dir     string // of all that it has
+	name    string
 	address string // of its transport tcp
 }
 
@@ -69,20 +73,69 @@ func startProject(b *testing.B, flags []string, env ...string) (address string) 
 // these variables beyond the usual. It is stopped with the benchmark.
 func startService(b *testing.B, flags []string, env ...string) project {
 	b.Helper()
-	dir := folder(b)
-	source, program := filepath.Join(dir, "project"), filepath.Join(dir, "feed")
-	run(b, "", nil, "go", slices.Concat([]string{"run", "../cmd/daemongen", "new", "feed", "--dir", source, "--yes"}, flags)...)
-	run(b, source, nil, "go", "build", "-o", program, "./cmd/feed")
-	address := freeAddress(b)
-	env = append(env,
-		"FEED_CONFIG="+filepath.Join(source, "configs", "feed.toml"),
-		"FEED_DAEMON_RUN_DIR="+filepath.Join(dir, "run"),
-		"FEED_DAEMON_STATE_DIR="+filepath.Join(dir, "state"),
-		"FEED_TRANSPORT_TCP_LISTEN="+address,
-		"LOGS_DIRECTORY="+filepath.Join(dir, "log"))
+	p := project{dir: folder(b), name: "feed", address: freeAddress(b)}
+	p.start(b, flags, append(env, "FEED_TRANSPORT_TCP_LISTEN="+p.address))
+	return p
+}
+
+// start does what startService says.
+func (p project) start(b *testing.B, flags, env []string) {
+	b.Helper()
+	program, env := p.build(b, flags), append(env, p.environment()...)
 	run(b, "", env, program, "start")
 	b.Cleanup(func() { run(b, "", env, program, "stop") })
-	return project{dir, address}
+}
+
+// build writes the project with these flags, and returns its program.
+func (p project) build(b *testing.B, flags []string) (program string) {
+	b.Helper()
+	source := filepath.Join(p.dir, "project")
+	program = filepath.Join(p.dir, p.name)
+	run(b, "", nil, "go", slices.Concat([]string{"run", "../cmd/daemongen", "new", p.name, "--dir", source, "--yes"}, flags)...)
+	run(b, source, nil, "go", "build", "-o", program, "./cmd/"+p.name)
+	return program
+}
+
+// environment are the variables that give the service places of its own.
+func (p project) environment() []string {
+	prefix := strings.ToUpper(p.name)
+	return []string{
+		prefix + "_CONFIG=" + filepath.Join(p.dir, "project", "configs", p.name+".toml"),
+		prefix + "_DAEMON_RUN_DIR=" + filepath.Join(p.dir, "run"),
+		prefix + "_DAEMON_STATE_DIR=" + filepath.Join(p.dir, "state"),
+		"LOGS_DIRECTORY=" + p.logs(),
+	}
+}
+
+func (p project) logs() string { return filepath.Join(p.dir, "log") }
+
+// pid is that of the service's process.
+func (p project) pid(b *testing.B) int {
+	b.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, "run", p.name+".pid"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return pid
+}
+
+// resident is how much memory a process holds, in MB.
+func resident(b *testing.B, pid int) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var kibibytes float64
+	if _, err := fmt.Sscanf(rest, "%f", &kibibytes); err != nil {
+		b.Fatal(err)
+	}
+	return kibibytes * 1024 / 1e6
 }
 
 func freeAddress(b *testing.B) string {
@@ -99,28 +152,61 @@ func freeAddress(b *testing.B) string {
 // address that it prints. It ends with the benchmark.
 func startByHand(b *testing.B, name string, args ...string) (address string) {
 	b.Helper()
-	program := filepath.Join(folder(b), name)
-	run(b, "", nil, "go", "build", "-o", program, "./testdata/"+name)
-	cmd := exec.Command(program, args...)
+	return startProcess(b, buildByHand(b, name), args...).line(b)
+}
+
+// buildByHand builds the program in testdata/NAME, which may be a module of its own.
+func buildByHand(b *testing.B, name string) (program string) {
+	b.Helper()
+	program = filepath.Join(folder(b), name)
+	run(b, filepath.Join("testdata", name), nil, "go", "build", "-o", program, ".")
+	return program
+}
+
+// process is a program that takes lines and prints lines. It ends with its input.
+type process struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// startProcess starts a program, which ends with the benchmark at the latest.
+func startProcess(b *testing.B, program string, args ...string) *process {
+	b.Helper()
+	return startCommand(b, exec.Command(program, args...))
+}
+
+func startCommand(b *testing.B, cmd *exec.Cmd) *process {
+	b.Helper()
 	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		_ = stdin.Close()
-		_ = cmd.Wait() // its end is all that is asked for
-	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	p := &process{cmd, in, bufio.NewReader(out)}
+	b.Cleanup(p.end)
+	return p
+}
+
+// end ends the program, and waits for it; that it ends is all that is asked for.
+func (p *process) end() {
+	_ = p.in.Close()
+	_ = p.cmd.Wait()
+}
+
+// line reads the next line that the program prints.
+func (p *process) line(b *testing.B) string {
+	b.Helper()
+	line, err := p.out.ReadString('\n')
 	if err != nil {
-		b.Fatalf("%s did not say where it listens: %v", name, err)
+		b.Fatalf("%s has ended: %v", p.cmd.Path, err)
 	}
 	return strings.TrimSpace(line)
 }

@@ -6,10 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -47,7 +43,7 @@ func BenchmarkTCPIdle(b *testing.B) {
 	var costs []float64
 	for b.Loop() {
 		project := startService(b, []string{"--database", "none"}, "FEED_TRANSPORT_TCP_MAX_CONNECTIONS=20000", "FEED_TRANSPORT_TCP_IDLE_TIMEOUT=1h")
-		before := project.resident(b)
+		before := resident(b, project.pid(b))
 		var conns []net.Conn
 		for i := range connections {
 			// From several addresses, as one has ports for 28000 at most.
@@ -65,7 +61,7 @@ func BenchmarkTCPIdle(b *testing.B) {
 				b.Fatalf("answered %q, %v", answer, err)
 			}
 		}
-		costs = append(costs, project.resident(b)-before)
+		costs = append(costs, resident(b, project.pid(b))-before)
 		for _, conn := range conns {
 			_ = conn.Close()
 		}
@@ -73,24 +69,4 @@ func BenchmarkTCPIdle(b *testing.B) {
 	b.ReportMetric(median(costs), "MB")
 	b.ReportMetric(median(costs)*1000/connections*1000, "B/conn")
 	b.ReportMetric(0, "ns/op")
-}
-
-// resident is the memory of the project's process in use, in MB.
-func (p project) resident(b *testing.B) float64 {
-	b.Helper()
-	pid, err := os.ReadFile(filepath.Join(p.dir, "run", "feed.pid"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	status, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/status")
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(status), "VmRSS:")
-	kib, _, _ := strings.Cut(strings.TrimSpace(after), " ")
-	n, err := strconv.ParseFloat(kib, 64)
-	if err != nil {
-		b.Fatalf("VmRSS of the process: %v", err)
-	}
-	return n * 1024 / 1e6
 }

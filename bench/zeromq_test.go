@@ -3,14 +3,10 @@
 package bench
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -79,56 +75,16 @@ func compileZeroMQ(b *testing.B) (echo, load string) {
 func startZeroMQ(b *testing.B, pattern string) (address string, pid int) {
 	b.Helper()
 	address = freeAddress(b)
-	dir := startService(b, []string{"--transport", "zeromq", "--database", "none"},
+	p := startService(b, []string{"--transport", "zeromq", "--database", "none"},
 		"FEED_TRANSPORT_ZEROMQ_BIND=tcp://"+address, "FEED_TRANSPORT_ZEROMQ_PATTERN="+pattern,
-		"FEED_TRANSPORT_ZEROMQ_MAX_CONNECTIONS=2000").dir
-	text, err := os.ReadFile(filepath.Join(dir, "run", "feed.pid"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	if pid, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
-		b.Fatal(err)
-	}
-	return "tcp://" + address, pid
+		"FEED_TRANSPORT_ZEROMQ_MAX_CONNECTIONS=2000")
+	return "tcp://" + address, p.pid(b)
 }
 
 // startEcho starts the program in C, and returns the address that it prints.
 func startEcho(b *testing.B, echo, socket string) (address string) {
 	b.Helper()
-	p := startProcess(b, echo, socket)
-	line, err := p.out.ReadString('\n')
-	if err != nil {
-		b.Fatalf("%s did not say where it listens: %v", echo, err)
-	}
-	return strings.TrimSpace(line)
-}
-
-// process is a program that takes lines and prints lines. It ends with its input.
-type process struct {
-	in  io.Writer
-	out *bufio.Reader
-}
-
-func startProcess(b *testing.B, program string, args ...string) *process {
-	b.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Wait() // its end is all that is asked for
-	})
-	return &process{in, bufio.NewReader(out)}
+	return startProcess(b, echo, socket).line(b)
 }
 
 func startLoad(b *testing.B, load, mode, address string, number int) *process {
@@ -149,28 +105,9 @@ func (p *process) rate(b *testing.B, length time.Duration) float64 {
 // answer reads a number.
 func (p *process) answer(b *testing.B) float64 {
 	b.Helper()
-	line, err := p.out.ReadString('\n')
-	if err != nil {
-		b.Fatalf("the clients have ended: %v", err)
-	}
-	rate, err := strconv.ParseFloat(strings.TrimSpace(line), 64)
+	rate, err := strconv.ParseFloat(p.line(b), 64)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return rate
-}
-
-// resident is how much memory a process holds, in MB.
-func resident(b *testing.B, pid int) float64 {
-	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	var kilobytes float64
-	if _, err := fmt.Sscanf(rest, "%f", &kilobytes); err != nil {
-		b.Fatal(err)
-	}
-	return kilobytes / 1000
 }

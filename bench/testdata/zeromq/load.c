@@ -4,10 +4,16 @@
  *	load req ADDRESS CLIENTS   each client has one request under way
  *	load push ADDRESS SIZE     one client, messages of so many bytes
  *	load idle ADDRESS CLIENTS  each client has asked once
+ *	load fee ADDRESS CLIENTS   as req, of the tutorial's fee service
  *
  * For each line with a number of milliseconds on standard input it runs for so
  * long, and prints how many messages a second there were. It ends with its input.
+ *
+ * A request for a fee is ticket,login,volume, no ticket twice, not in another run
+ * either. Its answer has to be TRUE. What is printed is how many there were: how long
+ * they took is only known when they are stored.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,13 +46,26 @@ static void *client(int type, const char *address) {
 
 static const char request[] = "1,client,12.50";
 
+static int64_t ticket; /* the last, 0 if what is sent is no fee */
+
 static void ask(void *socket) {
-	check(zmq_send(socket, request, sizeof request - 1, 0) >= 0, "zmq_send");
+	char fee[64];
+	const char *text = request;
+	if (ticket != 0) {
+		snprintf(fee, sizeof fee, "%" PRId64 ",1001,12.50", ++ticket);
+		text = fee;
+	}
+	check(zmq_send(socket, text, strlen(text), 0) >= 0, "zmq_send");
 }
 
 static void take(void *socket) {
 	char reply[64];
-	check(zmq_recv(socket, reply, sizeof reply, 0) > 0, "zmq_recv");
+	int size = zmq_recv(socket, reply, sizeof reply, 0);
+	check(size > 0, "zmq_recv");
+	if (ticket != 0 && (size != 4 || memcmp(reply, "TRUE", 4) != 0)) {
+		fprintf(stderr, "load: a fee was answered %.*s, not TRUE\n", size < 64 ? size : 64, reply);
+		exit(1);
+	}
 }
 
 /* Returns how many requests were answered; all are when it returns. */
@@ -87,10 +106,13 @@ static long pushes(void *socket, size_t size, double until) {
 
 int main(int argc, char **argv) {
 	if (argc != 4) {
-		fprintf(stderr, "usage: load req|push|idle ADDRESS NUMBER\n");
+		fprintf(stderr, "usage: load req|push|idle|fee ADDRESS NUMBER\n");
 		return 2;
 	}
 	int push = strcmp(argv[1], "push") == 0, idle = strcmp(argv[1], "idle") == 0;
+	int fee = strcmp(argv[1], "fee") == 0;
+	if (fee)
+		ticket = time(NULL) * INT64_C(1000000); /* fewer than that are sent in a second */
 	int number = atoi(argv[3]), n = push ? 1 : number;
 	context = zmq_ctx_new();
 	zmq_ctx_set(context, ZMQ_MAX_SOCKETS, n + 16);
@@ -108,7 +130,7 @@ int main(int argc, char **argv) {
 	while (fgets(line, sizeof line, stdin) != NULL) {
 		double began = now(), until = began + atoi(line) / 1e3;
 		long count = push ? pushes(clients[0].socket, number, until) : requests(clients, n, until);
-		printf("%.0f\n", count / (now() - began));
+		printf("%.0f\n", fee ? count : count / (now() - began));
 		fflush(stdout);
 	}
 	return 0;
