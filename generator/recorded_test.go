@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
 
 	"github.com/daemongen/daemongen/templates"
@@ -241,16 +242,53 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// The golden projects pass their own tests, those for their servers included.
+// The golden projects are tidy, and pass what they have done on each change: their own
+// tests, those for their servers included.
 func TestGoldenPasses(t *testing.T) {
 	for name, spec := range goldenSpecs(t) {
 		t.Run(name, func(t *testing.T) {
-			root := written(t, goldenPlan(t, spec))
+			plan := goldenPlan(t, spec)
+			root := written(t, plan)
 			run(t, root, "GOFLAGS=-mod=readonly", "go", "mod", "tidy", "-diff")
-			run(t, root, "GOFLAGS=-mod=readonly", "go", "vet", "./...")
-			run(t, root, "GOFLAGS=-mod=readonly", "go", "test", "./...")
+			for _, command := range onEachChange(t, contents(plan)[workflow]) {
+				run(t, root, "GOFLAGS=-mod=readonly", "bash", "-ec", command)
+			}
 		})
 	}
+}
+
+const workflow = ".github/workflows/test.yml"
+
+// onEachChange returns the commands of a workflow, as they are here, where who runs the
+// tests is root or is not, and has the packages.
+func onEachChange(t *testing.T, text string) (commands []string) {
+	t.Helper()
+	var w struct {
+		Jobs map[string]struct {
+			Env   map[string]string
+			Steps []struct {
+				Uses, Name, Run string
+				With            map[string]string
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(text), &w); err != nil {
+		t.Fatal(err)
+	}
+	job := w.Jobs["test"]
+	if job.Env["CI"] != "true" {
+		t.Errorf("the workflow accepts tests that are left out: %v", job.Env)
+	}
+	for _, step := range job.Steps {
+		command := strings.TrimPrefix(step.Run, `sudo env "PATH=$PATH" CI=true `)
+		if command != "" && !strings.Contains(command, "sudo apt-get") {
+			commands = append(commands, command)
+		}
+	}
+	if want := []string{"make build", "make test"}; !slices.Equal(commands, want) {
+		t.Errorf("the workflow does %q, want %q", commands, want)
+	}
+	return commands
 }
 
 // goldenPlan plans a project with the templates on the disk, so that what was

@@ -12,9 +12,8 @@ import (
 // another statement, and a large one takes a database, or its server for each
 // connection, hundreds of kilobytes.
 type Keep struct {
-	Statements int                     // so many at most
-	Parameters int                     // those that have at most so many
-	Only       func(query string) bool // and of these those; nil: all
+	Statements int // so many at most
+	Parameters int // those that have at most so many
 }
 
 // statements are those that a pool has executed, by their text. They end with the
@@ -31,7 +30,7 @@ func (p *pool) prepare(ctx context.Context, query string) *sql.Stmt {
 	s.mu.Lock()
 	statement, full := s.prepared[query], len(s.prepared) == p.Keep.Statements
 	s.mu.Unlock()
-	if statement != nil || full || p.Keep.Only != nil && !p.Keep.Only(query) {
+	if statement != nil || full {
 		return statement
 	}
 	// It may wait for a connection, so others must not wait for it.

@@ -5,6 +5,7 @@ package amqp
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -150,17 +151,23 @@ func (c *consumer) read(ctx context.Context, deliveries <-chan amqp091.Delivery,
 	}
 }
 
-// gather adds what else is there, without waiting for it.
+// gather adds what else is there, without waiting for it: the library hands over one
+// delivery at a time, so it is given a chance to put the next one out.
 func (c *consumer) gather(taken []*message, deliveries <-chan amqp091.Delivery) []*message {
+	yielded := false
 	for len(taken) < most {
 		select {
 		case d, ok := <-deliveries:
 			if !ok {
 				return taken
 			}
-			taken = append(taken, c.message(d))
+			taken, yielded = append(taken, c.message(d)), false
 		default:
-			return taken
+			if yielded {
+				return taken
+			}
+			runtime.Gosched()
+			yielded = true
 		}
 	}
 	return taken

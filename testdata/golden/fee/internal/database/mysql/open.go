@@ -43,11 +43,7 @@ func (c *Config) Open(ctx context.Context, env database.Env) (*database.DB, erro
 	return database.New(pool, database.Options{
 		Resize:      resize,
 		OnDuplicate: leaveAsIs,
-		// Without it the server reads each statement anew: of one message that is a
-		// twentieth of the time. It has room for 16382, by default, of all sessions of
-		// all its clients.
-		Keep:     database.Keep{Statements: 16, Parameters: 4, Only: givesNoRows},
-		Classify: classify,
+		Classify:    classify,
 		Migrate: func(ctx context.Context) ([]string, error) {
 			return c.migrateUp(ctx, settings, env, env.Files(migrations.Files))
 		},
@@ -175,7 +171,7 @@ func (c *connector) connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	if of, ok := conn.(driverConn); ok && l.Conn != nil {
-		conn = &session{of, l}
+		conn = &session{driverConn: of, link: l}
 	}
 	if c.isolated {
 		return conn, nil

@@ -34,17 +34,53 @@ type driverConn interface {
 // session; its method Unwrap leads to that of the driver.
 type session struct {
 	driverConn
-	link *link
+	link     *link
+	prepared map[string]driver.StmtExecContext // nil: executed once so far
 }
+
+// Small statements without rows are prepared when a session executes them for the
+// second time: else the server reads each anew, which for one message is a twentieth of
+// the time. A batch of each size is another statement. The server has room for 16382, by
+// default, of all sessions of all its clients.
+const (
+	mostStatements = 32
+	mostParameters = 48
+)
 
 // Unwrap returns the session of the driver.
 func (s *session) Unwrap() driver.Conn { return s.driverConn }
 
 // ExecContext implements driver.ExecerContext.
 func (s *session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if len(args) > 0 && len(args) <= mostParameters {
+		if statement := s.prepare(ctx, query); statement != nil {
+			return statement.ExecContext(ctx, args)
+		}
+	}
 	return s.link.exec(ctx, func(ctx context.Context) (driver.Result, error) {
 		return s.driverConn.ExecContext(ctx, query, args)
 	})
+}
+
+// prepare returns a statement that is ready to be executed; nil if it is not kept, or
+// can't be prepared: then to execute it tells why, if that fails as well.
+func (s *session) prepare(ctx context.Context, query string) driver.StmtExecContext {
+	statement, seen := s.prepared[query]
+	switch {
+	case statement != nil || !seen && (len(s.prepared) == mostStatements || !givesNoRows(query)):
+		return statement
+	case !seen:
+		if s.prepared == nil {
+			s.prepared = make(map[string]driver.StmtExecContext)
+		}
+		s.prepared[query] = nil
+		return nil
+	}
+	if made, err := s.PrepareContext(ctx, query); err == nil {
+		statement, _ = made.(driver.StmtExecContext)
+		s.prepared[query] = statement
+	}
+	return statement
 }
 
 // PrepareContext implements driver.ConnPrepareContext.

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,8 +113,8 @@ func TestUnwrap(t *testing.T) {
 	}
 }
 
-// What is executed again and again is prepared once for a session, unless it may
-// have rows, or many parameters.
+// What a session executes for the second time is prepared, in a transaction as well,
+// unless it may have rows, or many parameters, or too many others are.
 func TestKeepsStatements(t *testing.T) {
 	db := databasetest.Open(t, fresh(t))
 	count := func(what string) (n int) { // of the one session that calls one after the other use
@@ -122,35 +124,69 @@ func TestKeepsStatements(t *testing.T) {
 		}
 		return n
 	}
-	for _, test := range []struct {
-		query string
-		args  []any
-		kept  bool
-	}{
-		{"INSERT INTO messages (body) VALUES (?)", []any{"x"}, true},
-		{"update messages set body = ? where id = ?", []any{"y", 1}, true},
-		{"INSERT INTO messages (body) VALUES (?), (?), (?), (?), (?)", []any{1, 2, 3, 4, 5}, false},
-		{"INSERT INTO messages (body) VALUES (?) RETURNING id", []any{"x"}, false},
-		{"SELECT ?", []any{1}, false},
-		{" ", nil, false},
-	} {
-		if kept := givesNoRows(test.query) && len(test.args) <= 4; kept != test.kept {
-			t.Errorf("%s: kept %t", test.query, kept)
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
+			t.Errorf("%s: %v", query, err)
 		}
 	}
 	prepared, executed := count("Com_stmt_prepare"), count("Com_stmt_execute")
+	check := func(what string, wantPrepared, wantExecuted int) {
+		t.Helper()
+		p, e := count("Com_stmt_prepare"), count("Com_stmt_execute")
+		if p-prepared != wantPrepared || e-executed != wantExecuted {
+			t.Errorf("%s: %d statements were prepared, and executed %d times, want %d and %d", what, p-prepared, e-executed, wantPrepared, wantExecuted)
+		}
+		prepared, executed = p, e
+	}
+	many := make([]any, mostParameters+1)
 	for i := range 10 {
-		for _, query := range []string{"INSERT INTO messages (body) VALUES (?)", "DO ?", "SELECT ?"} {
-			if _, err := db.ExecContext(t.Context(), query, i); err != nil {
-				t.Errorf("%s: %v", query, err)
-			}
+		exec("INSERT INTO messages (body) VALUES (?)", i)
+		exec("DO ?", i)
+		exec("SELECT ?", i)
+		exec("INSERT INTO messages (body) VALUES ('without a parameter')")
+		for j := range many {
+			many[j] = j
+		}
+		exec("INSERT INTO messages (body) VALUES (?)"+strings.Repeat(", (?)", mostParameters), many...)
+	}
+	check("outside of a transaction", 1, 9)
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if _, err := tx.ExecContext(t.Context(), "INSERT INTO messages (body) VALUES (?)", i); err != nil {
+			t.Error(err)
 		}
 	}
-	prepared, executed = count("Com_stmt_prepare")-prepared, count("Com_stmt_execute")-executed
-	if prepared != 1 || executed != 10 {
-		t.Errorf("%d statements were prepared, and executed %d times", prepared, executed)
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO nosuch (body) VALUES (?)", 1); err == nil {
-		t.Error("a statement that can't be prepared has no error")
+	check("in a transaction", 0, 10)
+	for i := range 2 * mostStatements {
+		for range 2 {
+			exec(fmt.Sprintf("INSERT INTO messages (body) VALUES (?) -- %d", i), i)
+		}
+	}
+	check("many", mostStatements-1, mostStatements-1)
+	for range 2 {
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO nosuch (body) VALUES (?)", 1); err == nil {
+			t.Error("a statement that can't be prepared has no error")
+		}
+	}
+}
+
+func TestGivesNoRows(t *testing.T) {
+	for query, want := range map[string]bool{
+		"INSERT INTO messages (body) VALUES (?)":              true,
+		"update messages set body = ? where id = ?":           true,
+		"INSERT INTO messages (body) VALUES (?) RETURNING id": false,
+		"SELECT ?": false,
+		" ":        false,
+	} {
+		if got := givesNoRows(query); got != want {
+			t.Errorf("%s: %t", query, got)
+		}
 	}
 }
