@@ -113,7 +113,7 @@ func (m *Mail) compose(text []byte, defaults Defaults) {
 func (m *Mail) address(from string, to ...string) error {
 	senders, err := Addresses(from)
 	if err != nil {
-		return permanentError{fmt.Errorf("From: %w", err)}
+		return permanentError{fmt.Errorf("the sender: %w", err)}
 	}
 	m.From = senders[0]
 	for _, list := range to {
