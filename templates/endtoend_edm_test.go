@@ -5,17 +5,21 @@ package templates_test
 
 import (
 	"fmt"
+	"io"
 	"net/mail"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
 	amqp091 "github.com/rabbitmq/amqp091-go"
 )
 
@@ -176,6 +180,99 @@ func TestEDM(t *testing.T) {
 	f.start()
 	f.until("one more mail", func() bool { return len(f.spooled()) == 4 })
 	f.command("stop")
+}
+
+// With the sender smtp the server has each mail by the time that its message is
+// acknowledged. While the server is away, nothing is lost, nobody blamed, and the service
+// goes on when it is back; what the server refuses for good is a dead letter.
+func TestEDMBySMTP(t *testing.T) {
+	f, _ := newEDM(t)
+	server := &mailbox{address: freeAddress(t)}
+	f.setVariable("MAIL_SENDER", "smtp")
+	f.setVariable("SMTP_SERVER", server.address)
+	f.setVariable("SMTP_TLS", "none")
+	f.setVariable("WORKER_BACKOFF_MAX", "100ms")
+	f.build()
+	f.start()
+	publish := func(texts ...string) {
+		t.Helper()
+		f.broker(func(ch *amqp091.Channel) {
+			for _, text := range texts {
+				if err := ch.Publish("email", "email", true, false, amqp091.Publishing{DeliveryMode: amqp091.Persistent, Body: []byte(text)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	publish("one", "two")
+	f.until("the server is missed", func() bool { return strings.Contains(f.dailyLog(), "connection refused") })
+	server.open(t)
+	f.until("both mails", func() bool { return len(server.mails()) == 2 })
+	publish("To: nobody@example.com\n\nrefused", "three")
+	f.until("another one", func() bool { return len(server.mails()) == 3 })
+	f.until("a dead letter", func() bool { return strings.Contains(f.command("deadletters", "list"), "SMTP error 550") })
+	f.command("stop")
+	if n := f.waiting(); n != 0 {
+		t.Errorf("%d messages were not acknowledged", n)
+	}
+	all := strings.Join(server.mails(), "")
+	for _, text := range []string{"one", "two", "three"} {
+		if strings.Count(all, "\r\n\r\n"+text) != 1 {
+			t.Errorf("%q is not there once:\n%s", text, all)
+		}
+	}
+}
+
+// mailbox is an SMTP server that keeps what it gets.
+type mailbox struct {
+	address string
+	mu      sync.Mutex
+	all     []string
+}
+
+// open has it serve, until the test ends.
+func (m *mailbox) open(t *testing.T) {
+	t.Helper()
+	server := smtp.NewServer(m)
+	server.Addr = m.address
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.ListenAndServe() // until it is closed
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-ended
+	})
+}
+
+func (m *mailbox) mails() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.all)
+}
+
+func (m *mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return mailboxSession{m}, nil }
+
+type mailboxSession struct{ m *mailbox }
+
+func (mailboxSession) Reset()                               {}
+func (mailboxSession) Logout() error                        { return nil }
+func (mailboxSession) Mail(string, *smtp.MailOptions) error { return nil }
+
+func (mailboxSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if to == "nobody@example.com" {
+		return &smtp.SMTPError{Code: 550, Message: "no such mailbox"}
+	}
+	return nil
+}
+
+func (s mailboxSession) Data(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.all = append(s.m.all, string(text))
+	return err
 }
 
 // Pitfalls 56, 57 and 65: while mails are published, the service is killed at 20 random

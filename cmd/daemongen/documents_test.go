@@ -168,6 +168,74 @@ func TestREADMECommands(t *testing.T) {
 	typed(t, script.String(), "0")
 }
 
+// TestPHPCommands types the commands of the page for those who come from PHP.
+func TestPHPCommands(t *testing.T) {
+	var script strings.Builder
+	for _, block := range blocks(t, "docs/from-php.md", "sh") {
+		fmt.Fprintln(&script, strings.Join(block, "\n"))
+	}
+	for _, name := range []string{"fee", "edm", "job"} {
+		if !strings.Contains(script.String(), fmt.Sprintf("daemongen new %s --preset %[1]s\n", name)) {
+			t.Errorf("the page does not show how to have %s:\n%s", name, script.String())
+		}
+	}
+	out := typed(t, script.String(), "0")
+	for _, text := range []string{"fee.toml is valid", "edm.toml is valid", "job: started", "job: ready", "job: reloaded", "job: stopped"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("%q is not in what the commands print:\n%s", text, out)
+		}
+	}
+}
+
+// The page names a test for each row of what the tutorial has, and all are there.
+func TestPHPRows(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "from-php.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := testsOf(t, filepath.Join("..", "..", "templates"))
+	next := 1
+	for _, row := range regexp.MustCompile(`(?m)^\| S(\d+) \|.*$`).FindAllStringSubmatch(string(text), -1) {
+		if row[1] != fmt.Sprint(next) {
+			t.Errorf("the row after S%d is S%s", next-1, row[1])
+		}
+		next++
+		names := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(row[0], -1)
+		if len(names) == 0 {
+			t.Errorf("S%s is held by no test", row[1])
+		}
+		for _, name := range names {
+			if !there[name[1]] {
+				t.Errorf("S%s is held by %s, which is not there", row[1], name[1])
+			}
+		}
+	}
+	if next != 23 {
+		t.Errorf("the rows end with S%d", next-1)
+	}
+}
+
+// testsOf returns the names of the tests below a folder.
+func testsOf(t *testing.T, root string) map[string]bool {
+	t.Helper()
+	names := make(map[string]bool)
+	test := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range test.FindAllStringSubmatch(string(text), -1) {
+			names[found[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // TestREADMESetUp checks that the commands which set up this repository are
 // there. The first two run this test, or are run by .ci/run beside it.
 func TestREADMESetUp(t *testing.T) {
@@ -214,12 +282,13 @@ func typed(t *testing.T, script, port string) string {
 		t.Fatal(err)
 	}
 	// Whatever fails, nothing goes on running.
-	script = "set -e\ntrap './bin/feed stop >/dev/null 2>&1 || true' EXIT\n" + script
+	script = "set -e\ntrap 'for d in bin/*; do ./$d stop; done >/dev/null 2>&1 || true' EXIT\n" + script
 	cmd := exec.Command("bash", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(),
-		"FEED_DAEMON_RUN_DIR="+dir+"/run", "FEED_DAEMON_STATE_DIR="+dir+"/state", "LOGS_DIRECTORY="+dir+"/log",
-		"FEED_TRANSPORT_TCP_LISTEN=127.0.0.1:"+port)
+	cmd.Env = append(os.Environ(), "LOGS_DIRECTORY="+dir+"/log", "FEED_TRANSPORT_TCP_LISTEN=127.0.0.1:"+port)
+	for _, name := range []string{"FEED", "FEE", "EDM", "JOB"} {
+		cmd.Env = append(cmd.Env, name+"_DAEMON_RUN_DIR="+dir+"/run/"+name, name+"_DAEMON_STATE_DIR="+dir+"/state/"+name)
+	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
