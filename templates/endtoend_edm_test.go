@@ -27,17 +27,7 @@ import (
 func newEDM(t *testing.T) (*feed, *url.URL) {
 	t.Helper()
 	f := newReady(t, "edm")
-	broker, err := url.Parse(os.Getenv("TEST_AMQP_URL"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if broker.Host == "" {
-		f.missing("TEST_AMQP_URL names no broker (make test starts one)")
-	}
-	password, _ := broker.User.Password()
-	f.setVariable("TRANSPORT_AMQP_URLS", "amqp://"+broker.Host)
-	f.setVariable("TRANSPORT_AMQP_USERNAME", broker.User.Username())
-	f.setVariable("TRANSPORT_AMQP_PASSWORD", password)
+	broker := f.useBroker()
 	remove := func(ch *amqp091.Channel) {
 		if _, err := ch.QueueDelete("email", false, false, false); err != nil {
 			t.Error(err)

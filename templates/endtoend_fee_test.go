@@ -23,13 +23,7 @@ import (
 // newReady returns a project of a preset, named feed, with its directories.
 func newReady(t *testing.T, preset string, flags ...string) *feed {
 	t.Helper()
-	f := &feed{t: t, dir: sharedFolder(t)}
-	f.source = "file:" + f.path("state/feed.db")
-	f.env = append(os.Environ(),
-		"FEED_CONFIG="+f.path("project/configs/feed.toml"),
-		"FEED_DAEMON_RUN_DIR="+f.path("run"),
-		"FEED_DAEMON_STATE_DIR="+f.path("state"),
-		"LOGS_DIRECTORY="+f.path("log"))
+	f := newFolder(t, "")
 	f.do("", "go", append([]string{"run", "../cmd/daemongen", "new", "feed", "--preset", preset, "--dir", f.path("project"), "--no-input"}, flags...)...)
 	return f
 }

@@ -66,15 +66,24 @@ var servers = map[string]struct{ variable, key string }{
 
 func newFeed(t *testing.T, database string) *feed {
 	t.Helper()
-	dir := sharedFolder(t)
-	f := &feed{t: t, dir: dir, database: database, source: "file:" + filepath.Join(dir, "state", "feed.db"), address: freeAddress(t)}
+	f := newFolder(t, database)
+	f.address = freeAddress(t)
+	f.setVariable("TRANSPORT_TCP_LISTEN", f.address)
+	f.do("", "go", "run", "../cmd/daemongen", "new", "feed", "--database", database, "--dir", f.path("project"), "--yes")
+	return f
+}
+
+// newFolder returns a service without its project, which keeps all that it has in a
+// folder of the test.
+func newFolder(t *testing.T, database string) *feed {
+	t.Helper()
+	f := &feed{t: t, dir: sharedFolder(t), database: database}
+	f.source = "file:" + f.path("state/feed.db")
 	f.env = append(os.Environ(),
 		"FEED_CONFIG="+f.path("project/configs/feed.toml"),
 		"FEED_DAEMON_RUN_DIR="+f.path("run"),
 		"FEED_DAEMON_STATE_DIR="+f.path("state"),
-		"FEED_TRANSPORT_TCP_LISTEN="+f.address,
 		"LOGS_DIRECTORY="+f.path("log"))
-	f.do("", "go", "run", "../cmd/daemongen", "new", "feed", "--database", database, "--dir", f.path("project"), "--yes")
 	return f
 }
 

@@ -141,13 +141,7 @@ func TestAllTransports(t *testing.T) {
 // newFeedWith returns a project with these features.
 func newFeedWith(t *testing.T, c chosen) *feed {
 	t.Helper()
-	f := &feed{t: t, dir: sharedFolder(t), database: c.database}
-	f.source = "file:" + f.path("state/feed.db")
-	f.env = append(os.Environ(),
-		"FEED_CONFIG="+f.path("project/configs/feed.toml"),
-		"FEED_DAEMON_RUN_DIR="+f.path("run"),
-		"FEED_DAEMON_STATE_DIR="+f.path("state"),
-		"LOGS_DIRECTORY="+f.path("log"))
+	f := newFolder(t, c.database)
 	f.do("", "go", "run", "../cmd/daemongen", "new", "feed", "--dir", f.path("project"), "--yes",
 		"--transport", cmp.Or(strings.Join(c.transports, ","), "none"), "--database", cmp.Or(c.database, "none"))
 	f.use(os.Getenv(servers[c.database].variable))

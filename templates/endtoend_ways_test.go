@@ -135,6 +135,22 @@ func (f *feed) sendZeroMQ(message string) {
 // prepareAMQP has the service use the broker of the tests, which is left as it was.
 func (f *feed) prepareAMQP() {
 	f.t.Helper()
+	f.useBroker()
+	f.t.Cleanup(func() {
+		f.broker(func(ch *amqp091.Channel) {
+			for _, name := range []string{"feed", "feed.dead"} {
+				_, err := ch.QueueDelete(name, false, false, false)
+				if err := errors.Join(err, ch.ExchangeDelete(name, false, false)); err != nil {
+					f.t.Error(err)
+				}
+			}
+		})
+	})
+}
+
+// useBroker has the service use the broker of the tests, which it returns.
+func (f *feed) useBroker() *url.URL {
+	f.t.Helper()
 	u, err := url.Parse(os.Getenv("TEST_AMQP_URL"))
 	if err != nil {
 		f.t.Fatal(err)
@@ -146,16 +162,7 @@ func (f *feed) prepareAMQP() {
 	f.setVariable("TRANSPORT_AMQP_URLS", "amqp://"+u.Host)
 	f.setVariable("TRANSPORT_AMQP_USERNAME", u.User.Username())
 	f.setVariable("TRANSPORT_AMQP_PASSWORD", password)
-	f.t.Cleanup(func() {
-		f.broker(func(ch *amqp091.Channel) {
-			for _, name := range []string{"feed", "feed.dead"} {
-				_, err := ch.QueueDelete(name, false, false, false)
-				if err := errors.Join(err, ch.ExchangeDelete(name, false, false)); err != nil {
-					f.t.Error(err)
-				}
-			}
-		})
-	})
+	return u
 }
 
 // broker does something with the broker of the tests.
