@@ -83,7 +83,8 @@ func newFolder(t *testing.T, database string) *feed {
 		"FEED_CONFIG="+f.path("project/configs/feed.toml"),
 		"FEED_DAEMON_RUN_DIR="+f.path("run"),
 		"FEED_DAEMON_STATE_DIR="+f.path("state"),
-		"LOGS_DIRECTORY="+f.path("log"))
+		"LOGS_DIRECTORY="+f.path("log"),
+		"GOFLAGS=-trimpath") // what two projects have in common is compiled once
 	return f
 }
 

@@ -113,7 +113,7 @@ func TestPairs(t *testing.T) {
 			f := newFeedWith(t, c)
 			project := f.path("project")
 			f.do(project, "go", "mod", "tidy", "-diff") // a new machine may have to fetch what it needs
-			alone := []string{"GOPROXY=off", "GOFLAGS=-mod=readonly"}
+			alone := []string{"GOPROXY=off", "GOFLAGS=-mod=readonly -trimpath"}
 			f.env = append(f.env, alone...)
 			f.do(project, "go", "mod", "tidy", "-diff")
 			f.do(project, "go", "vet", "./...")
