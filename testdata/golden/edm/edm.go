@@ -168,16 +168,29 @@ func (h *Handler) HandleBatch(ctx context.Context, messages [][]byte) []Result {
 	if now := h.current.Load(); now.sender != nil {
 		errs = now.sender.Send(ctx, now.mails(ctx, messages))
 	}
+	log, flush := together()
+	defer flush()
 	results := make([]Result, len(messages))
 	for i, message := range messages {
 		if errs[i] != nil {
 			results[i].Err = errs[i]
 			continue
 		}
-		slog.Info("sent", "message", excerpt(message))
+		log.Info("sent", "message", excerpt(message))
 		results[i].Reply = []byte("TRUE")
 	}
 	return results
+}
+
+// together returns a logger whose lines are written by flush, all at once, as the log
+// of the service offers it.
+func together() (log *slog.Logger, flush func()) {
+	offer, ok := slog.Default().Handler().(interface{ Together() (slog.Handler, func()) })
+	if !ok {
+		return slog.Default(), func() {}
+	}
+	handler, flush := offer.Together()
+	return slog.New(handler), flush
 }
 
 // mails makes mails of messages.

@@ -69,6 +69,26 @@ func TestFails(t *testing.T) {
 	}
 }
 
+// The lines of a batch are in the log by the time that it is acknowledged, written at
+// once if the log offers that.
+func TestLogsTogether(t *testing.T) {
+	log := logged(t)
+	offering := &offering{Handler: slog.Default().Handler()}
+	slog.SetDefault(slog.New(offering))
+	newHandler(t, logOnly()).HandleBatch(t.Context(), [][]byte{[]byte("one"), []byte("two")})
+	if offering.flushed != 1 || strings.Count(log.String(), "msg=sent") != 2 {
+		t.Errorf("flushed %d times, the log says\n%s", offering.flushed, log)
+	}
+}
+
+// offering is a log that counts how often lines are written together.
+type offering struct {
+	slog.Handler
+	flushed int
+}
+
+func (o *offering) Together() (slog.Handler, func()) { return o.Handler, func() { o.flushed++ } }
+
 // A message that is delivered again is the same mail, if the transport has a name for
 // it.
 func TestKeys(t *testing.T) {

@@ -3,6 +3,7 @@
 package logging
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 )
@@ -23,13 +24,20 @@ type output struct {
 // Write implements io.Writer for the handlers of slog, which call it with one
 // line. It returns no error: there is nobody to hear it.
 func (o *output) Write(line []byte) (int, error) {
+	o.writeLines(line)
+	return len(line), nil
+}
+
+// writeLines writes one line or more with one write. If not all of it can be written,
+// all counts as dropped.
+func (o *output) writeLines(lines []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.tell() || !o.write(line) {
-		o.untold++
-		o.dropped.Add(1)
+	if !o.tell() || !o.write(lines) {
+		n := int64(max(1, bytes.Count(lines, []byte("\n"))))
+		o.untold += n
+		o.dropped.Add(n)
 	}
-	return len(line), nil
 }
 
 // tell writes the notice of dropped lines, if there are any; o.mu is held.

@@ -635,3 +635,60 @@ func BenchmarkLog(b *testing.B) {
 		}
 	})
 }
+
+// Lines together are written when they are flushed, in their order, in the format that
+// the log has, with the attributes of their logger; what else is logged does not wait.
+func TestTogether(t *testing.T) {
+	for format, want := range map[string]string{"text": `time=\S+ level=INFO msg=one a=1 g\.b=2 g\.n=0`, "json": `\{"time":"\S+","level":"INFO","msg":"one","a":1,"g":\{"b":2,"n":0\}\}`} {
+		settings := Default()
+		settings.Format = format
+		l, file := open(t, *settings)
+		l.Logger().Info("begin")
+		offer := l.Logger().With("a", 1).WithGroup("g").With("b", 2).Handler().(interface{ Together() (slog.Handler, func()) })
+		for range 2 { // a buffer is used again
+			handler, flush := offer.Together()
+			together := slog.New(handler)
+			for i := range 3 {
+				together.Info("one", "n", i)
+			}
+			together.Debug("not at this level")
+			before := len(lines(t, file))
+			l.Logger().Info("other")
+			if got := lines(t, file); len(got) != before+1 {
+				t.Errorf("%d lines before the flush: %q", len(got)-before, got)
+			}
+			flush()
+			got := lines(t, file)
+			if len(got) != before+4 {
+				t.Fatalf("%d lines: %q", len(got)-before, got)
+			}
+			matches(t, got[before+1], want)
+		}
+		_, flush := offer.Together()
+		before := len(lines(t, file))
+		flush()
+		if got := lines(t, file); len(got) != before {
+			t.Errorf("nothing was logged, and the log has %q", got)
+		}
+	}
+}
+
+// pitfall 48: what does not fit on the disk is counted, line by line.
+func TestTogetherOnAFullDisk(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		leftout.Impossible(t, "/dev/full")
+	}
+	l, err := Open(*Default(), "/dev/full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	handler, flush := l.Logger().Handler().(interface{ Together() (slog.Handler, func()) }).Together()
+	for range 10 {
+		slog.New(handler).Info("no room")
+	}
+	flush()
+	if n := l.Dropped(); n != 10 {
+		t.Errorf("%d lines were dropped, want 10", n)
+	}
+}
