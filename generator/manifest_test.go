@@ -15,7 +15,7 @@ func TestReadAnswers(t *testing.T) {
 	}
 	for text, want := range map[string][]string{
 		`{"nam": "x", "color": "red", "user": 5, "transports": "tcp", "set": {"a.b": 1}}`: {
-			`from: unknown key "color" (one of components, daemongen, database, deploy, files, group, module, name, set, transports, user)`,
+			`from: unknown key "color" (one of components, daemongen, database, deploy, files, group, module, name, preset, set, transports, user)`,
 			`from: unknown key "nam" (did you mean "name"?)`,
 			`set: the value of "set" must be an object of texts, {"section.key": "value"}, is {"a.b": 1} ()`,
 			`transport: the value of "transports" must be a list of texts, ["tcp"], is "tcp" ()`,

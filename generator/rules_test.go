@@ -95,22 +95,41 @@ func TestTemplatesDecideNothing(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		parsed, err := template.New(name).Funcs(sprig.TxtFuncMap()).Parse(string(data))
-		if err != nil {
-			return err
-		}
-		for _, node := range parsed.Root.Nodes {
-			switch node.Type() {
-			case parse.NodeText, parse.NodeAction, parse.NodeComment:
-			default:
-				t.Errorf("text/%s: %s", name, node)
-			}
-		}
-		return nil
+		return decidesNothing(t, "text/"+name, data)
 	})
 	if err != nil {
 		t.Error(err)
 	}
+	for _, p := range templates.Presets() {
+		name := path.Join(templates.PresetFolder, p.Name, templates.PresetProse)
+		data, err := fs.ReadFile(templates.Shipped().Exemplar, name)
+		if err == nil {
+			err = decidesNothing(t, name, data)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// decidesNothing checks a template, and those that it defines: the parts of the README
+// that it calls are there in any project.
+func decidesNothing(t *testing.T, name string, data []byte) error {
+	t.Helper()
+	parsed, err := template.New(name).Funcs(sprig.TxtFuncMap()).Parse(string(data))
+	if err != nil {
+		return err
+	}
+	for _, part := range parsed.Templates() {
+		for _, node := range part.Root.Nodes {
+			switch node.Type() {
+			case parse.NodeText, parse.NodeAction, parse.NodeComment, parse.NodeTemplate:
+			default:
+				t.Errorf("%s: %s", name, node)
+			}
+		}
+	}
+	return nil
 }
 
 // The table of features, their folders, their entries in the wire file and
@@ -227,7 +246,7 @@ func TestExemplarShips(t *testing.T) {
 		leaveOut(t, "what ships is not held against version control: "+err.Error())
 	}
 	for _, name := range strings.Fields(string(out)) {
-		if !templates.Ships(name) && path.Base(name) != "update_test.go" {
+		if base := path.Base(name); !templates.Ships(name) && base != "update_test.go" && base != templates.PresetProse {
 			t.Errorf("%s does not ship", name)
 		}
 	}
