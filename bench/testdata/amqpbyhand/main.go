@@ -2,11 +2,11 @@
 // RabbitMQ with the library alone: one consumer, the prefetch that is best for it,
 // and an acknowledgement for each message once it is handled. The work is to count.
 //
-//	amqpbyhand URL QUEUE MESSAGES each|none
+//	amqpbyhand URL QUEUE MESSAGES each|many|none
 //
-// With "each" it acknowledges each message, with "none" the broker is told that none
-// is acknowledged: the most that can be delivered. It ends when it has had so many
-// messages.
+// With "each" it acknowledges each message, and with "many" 500 of them at once: the
+// most that a broker delivers to one who acknowledges. With "none" the broker is told
+// that none is acknowledged. It ends when it has had so many messages.
 package main
 
 import (
@@ -19,8 +19,14 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 )
 
-// prefetch is from where on a larger one makes it no faster.
-const prefetch = 300
+const (
+	// prefetch is from where on a larger one makes it no faster.
+	prefetch = 300
+
+	// together is how many messages are acknowledged at once, and then as many more are
+	// on their way.
+	together = 500
+)
 
 func main() {
 	if err := run(); err != nil {
@@ -30,13 +36,13 @@ func main() {
 
 func run() error {
 	if len(os.Args) != 5 {
-		return errors.New("usage: amqpbyhand URL QUEUE MESSAGES each|none")
+		return errors.New("usage: amqpbyhand URL QUEUE MESSAGES each|many|none")
 	}
 	messages, err := strconv.Atoi(os.Args[3])
 	if err != nil {
 		return err
 	}
-	acknowledges := os.Args[4] == "each"
+	each, many := os.Args[4] == "each", os.Args[4] == "many"
 	conn, err := amqp091.Dial(os.Args[1])
 	if err != nil {
 		return err
@@ -45,23 +51,26 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := channel.Qos(prefetch, 0, false); err != nil {
+	ahead := prefetch
+	if many {
+		ahead = 2 * together
+	}
+	if err := channel.Qos(ahead, 0, false); err != nil {
 		return err
 	}
-	deliveries, err := channel.Consume(os.Args[2], "", !acknowledges, false, false, false, nil)
+	deliveries, err := channel.Consume(os.Args[2], "", !each && !many, false, false, false, nil)
 	if err != nil {
 		return err
 	}
-	for range messages {
+	for n := range messages {
 		d, ok := <-deliveries
 		if !ok {
 			return errors.New("the connection is lost")
 		}
-		if !acknowledges {
-			continue
-		}
-		if err := d.Ack(false); err != nil {
-			return err
+		if each || many && ((n+1)%together == 0 || n+1 == messages) {
+			if err := d.Ack(many); err != nil {
+				return err
+			}
 		}
 	}
 	if err := conn.Close(); err != nil {
