@@ -243,11 +243,11 @@ func TestGolden(t *testing.T) {
 }
 
 // The golden projects are tidy. The one without a preset passes what it has done on each
-// change: its own tests, those for its servers included. So do the others, but for the
-// packages that it has, too, and that no answer or file of a preset changes.
+// change: its own tests. So do the others, but for the packages that the exemplar has,
+// too, and that no answer or file of a preset changes: its own tests are these.
 func TestGoldenPasses(t *testing.T) {
 	specs := goldenSpecs(t)
-	common := testedPackages(contents(goldenPlan(t, specs["feed"])))
+	common := testedPackages(filesOf(t, os.DirFS("../templates/exampled")))
 	for name, spec := range specs {
 		t.Run(name, func(t *testing.T) {
 			plan := goldenPlan(t, spec)
@@ -264,6 +264,9 @@ func TestGoldenPasses(t *testing.T) {
 			}
 			for _, folder := range []string{"./.", "./cmd/" + name, "./internal/wire/wiretest"} {
 				own[folder] = true
+			}
+			if db := plan.Spec.Database; db != "" {
+				own["./internal/database/"+db] = true // by which its tables are made
 			}
 			run(t, root, flags, "go", "vet", "./...")
 			run(t, root, flags, append([]string{"go", "test"}, slices.Sorted(maps.Keys(own))...)...)
