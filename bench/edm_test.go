@@ -88,9 +88,10 @@ func newEDM(b *testing.B, broker *url.URL) edm {
 		"EDM_MAIL_SENDER=log")}
 }
 
-// drainEDM has the program that start starts drain the queue, and returns the rate. When the program has ended nothing may be left: what was not acknowledged is
-// back in the queue then. What was logged is removed, before the disk has work with it
-// while another is measured.
+// drainEDM has the program that start starts drain the queue, and returns the rate.
+// When the program has ended nothing may be left: what was not acknowledged is back in
+// the queue then. What was logged is removed, before the disk has work with it while
+// another is measured.
 func drainEDM(b *testing.B, queue *amqpQueueOf, logs string, start func() (end func())) float64 {
 	b.Helper()
 	lines := edmLines{dir: logs, read: make(map[string]int64), seen: make([]bool, amqpMessages)}

@@ -25,9 +25,8 @@ var feeClients = []int{1, 16, 100}
 // each with one request under way: what daemongen writes, the tutorial's in the PHP of
 // today (testdata/fee-php), and what one writes by hand in Go (testdata/feebyhand). All
 // of them store in tables of one kind on one server, which is as durable as it is by
-// default. The rate is
-// that of rows with the status Y, until each that was sent has it: the pool answers
-// before that, all others after.
+// default. The rate is that of rows with the status Y, until each that was sent has it:
+// the pool answers before that, all others after.
 //
 // The bars are ratios of 10 to the loop in PHP, of 5 to the pool and of 4.5 to Go with
 // 100 clients; of 5, 2 and 2 with 16; and of 0.95 to the loop and to Go with one. One

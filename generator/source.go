@@ -147,17 +147,17 @@ func (src *source) withPreset(files []original, name string, wanted func(owners 
 	if preset == nil {
 		return files
 	}
-	kind := func(o original) string { return path.Dir(o.path) + "/*" + path.Ext(o.path) }
+	place := func(o original) string { return path.Dir(o.path) + "/*" + path.Ext(o.path) }
 	replaced := make(map[string]bool)
 	var all []original
 	for _, file := range preset.files {
 		if wanted(src.owners(file.path)) {
-			replaced[kind(file)] = true
+			replaced[place(file)] = true
 			all = append(all, file)
 		}
 	}
 	for _, file := range files {
-		if !replaced[kind(file)] {
+		if !replaced[place(file)] {
 			all = append(all, file)
 		}
 	}
@@ -168,7 +168,7 @@ func (src *source) withPreset(files []original, name string, wanted func(owners 
 // the module of a project has it.
 func (src *source) readPresets(house templates.House) error {
 	for _, p := range house.Presets {
-		read := &preset{Preset: p}
+		ready := &preset{Preset: p}
 		folder := path.Join(templates.PresetFolder, p.Name)
 		own, module := []byte(templates.ImportPath+"/"+folder), []byte(templates.ImportPath)
 		root, err := fs.Sub(house.Exemplar, folder)
@@ -182,18 +182,18 @@ func (src *source) readPresets(house templates.House) error {
 			data, err := fs.ReadFile(root, name)
 			switch {
 			case name == templates.Config:
-				read.sections = data
+				ready.sections = data
 			case name == templates.PresetProse:
-				read.prose = data
+				ready.prose = data
 			case templates.Ships(name):
-				read.files = append(read.files, original{name, bytes.ReplaceAll(data, own, module)})
+				ready.files = append(ready.files, original{name, bytes.ReplaceAll(data, own, module)})
 			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		src.presets[p.Name] = read
+		src.presets[p.Name] = ready
 	}
 	return nil
 }

@@ -69,7 +69,9 @@ func (s Spec) WithPreset() (Spec, error) {
 	}
 	s.Database = cmp.Or(s.Database, p.Database, noDatabase)
 	s.User = cmp.Or(s.User, s.Set[userSetting], p.User)
-	s.Group = cmp.Or(s.Group, s.Set[groupSetting], p.Group)
+	if s.User == p.User { // another one has a group of his own
+		s.Group = cmp.Or(s.Group, s.Set[groupSetting], p.Group)
+	}
 	set := make(map[string]string)
 	for key, value := range p.Set {
 		if s.plugsIn(key) {

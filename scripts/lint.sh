@@ -23,26 +23,22 @@ check() {
 	fi
 }
 
-# lint_go LINTER…: those, in the current folder, for the module there.
-lint_go() {
+# lint_module: the module in the current folder. By its settings golangci-lint has go
+# vet and staticcheck among its own.
+lint_module() {
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	check gofmt sh -c 'unformatted=$(gofmt -l .); [ -z "$unformatted" ] || { echo "$unformatted"; false; }'
-	for linter in "$@"; do
-		case $linter in
-		vet) check 'go vet' go vet ./... ;;
-		staticcheck) check staticcheck go run "$staticcheck" ./... ;;
-		golangci-lint) check golangci-lint go run "$golangci" run ./... ;;
-		esac
-	done
+	check golangci-lint go run "$golangci" run ./...
 }
 
-lint_go vet staticcheck golangci-lint
-# These are what was linted above, under another name, but for the files of presets:
-# so once will do. By its settings there, golangci-lint does what the others do, too.
+lint_module
+check 'go vet' go vet ./...
+check staticcheck go run "$staticcheck" ./...
+# What was linted above, under another name, but for the files of presets: once will do.
 for project in testdata/golden/*/; do
 	home=$PWD
 	cd "$project" || exit 1
-	lint_go golangci-lint
+	lint_module
 	cd "$home" || exit 1
 done
 

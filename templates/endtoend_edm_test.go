@@ -54,8 +54,7 @@ func (f *feed) waiting() (n int) {
 	return n
 }
 
-// spooled are the mails in the spool, by what mail(1) would show: the address and the
-// text.
+// spooled is how often each mail is in the spool, by its address and its text.
 func (f *feed) spooled() map[string]int {
 	f.t.Helper()
 	files, err := filepath.Glob(f.path("state/spool/*.eml"))
@@ -72,14 +71,11 @@ func (f *feed) spooled() map[string]int {
 		if err != nil {
 			f.t.Fatalf("%s: %v", name, err)
 		}
-		var body strings.Builder
-		if _, err := fmt.Fprint(&body, m.Header.Get("To"), " "); err != nil {
-			f.t.Fatal(err)
+		text, err := io.ReadAll(m.Body)
+		if err != nil {
+			f.t.Fatalf("%s: %v", name, err)
 		}
-		text := make([]byte, 4096)
-		n, _ := m.Body.Read(text)
-		body.Write(text[:n])
-		mails[strings.TrimSpace(body.String())]++
+		mails[m.Header.Get("To")+" "+strings.TrimSpace(string(text))]++
 		_ = file.Close()
 	}
 	return mails

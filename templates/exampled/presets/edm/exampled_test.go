@@ -141,6 +141,9 @@ func TestValidate(t *testing.T) {
 	if keys := found(func(*Settings) {}); keys != nil {
 		t.Errorf("found wrong with the defaults: %q", keys)
 	}
+	if keys := found(func(s *Settings) { s.Mail.From = "a@b.c\nBcc: d@e.f" }); !slices.Equal(keys, []string{"mail.from"}) {
+		t.Errorf("found wrong with two lines: %q", keys)
+	}
 	for want, change := range map[string]func(s *Settings){
 		"mail.sender":  func(s *Settings) { s.Mail.Sender = "post" },
 		"mail.spool":   func(s *Settings) { s.Mail.Spool = "spool" },

@@ -134,9 +134,6 @@ func (m *Mail) messageID() string {
 
 // Addresses returns the addresses of a list, without names: at least one.
 func Addresses(list string) ([]string, error) {
-	if strings.ContainsAny(list, "\r\n") {
-		list = strings.NewReplacer("\r", "", "\n", "").Replace(list)
-	}
 	parsed, err := mail.ParseAddressList(list)
 	if err != nil {
 		return nil, fmt.Errorf("%q is no list of addresses: %w", list, err)

@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -26,7 +27,7 @@ type Server struct {
 	TLS                string
 	Username, Password string // "": it asks for none
 
-	roots *tls.Config // of a test; nil: who the system trusts
+	roots *x509.CertPool // nil: who the system trusts
 }
 
 // Check reports what is wrong with the settings.
@@ -99,10 +100,7 @@ func (s *Server) connect(ctx context.Context) (client *smtp.Client, end func(), 
 // greet begins the session.
 func (s *Server) greet(conn net.Conn) (client *smtp.Client, err error) {
 	host, _, _ := net.SplitHostPort(s.Address)
-	config := &tls.Config{ServerName: host}
-	if s.roots != nil {
-		config.RootCAs = s.roots.RootCAs
-	}
+	config := &tls.Config{ServerName: host, RootCAs: s.roots}
 	switch s.TLS {
 	case TLS:
 		client = smtp.NewClient(tls.Client(conn, config))

@@ -159,7 +159,7 @@ func newBackend(t *testing.T, protection string) *backend {
 	if protection != NoTLS {
 		certificate, roots := selfSigned(t)
 		config := &tls.Config{Certificates: []tls.Certificate{certificate}}
-		b.server.roots = &tls.Config{RootCAs: roots}
+		b.server.roots = roots
 		if protection == TLS {
 			listener = tls.NewListener(listener, config)
 		} else {

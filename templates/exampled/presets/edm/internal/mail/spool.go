@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -101,9 +100,6 @@ func (s *Spool) sync() error {
 func spoolError(err error) error {
 	if err == nil {
 		return nil
-	}
-	if errors.Is(err, fs.ErrInvalid) {
-		return err
 	}
 	return unavailableError{fmt.Errorf("the spool: %w", err)}
 }
