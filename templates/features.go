@@ -57,11 +57,12 @@ func (k Kind) Variable() string {
 // migrate is the folder of what databases have in common, and only they.
 const migrate = "internal/database/migrate"
 
-// What transports have in common: those on streams of bytes, and all to which peers
-// connect.
+// What transports have in common: those on streams of bytes, all to which peers
+// connect, and those that call the kernel themselves.
 const (
-	stream = "internal/transport/stream"
-	accept = "internal/transport/accept"
+	stream   = "internal/transport/stream"
+	accept   = "internal/transport/accept"
+	nonblock = "internal/transport/nonblock"
 )
 
 // Features returns the table of what can be plugged in, in the order in which
@@ -71,7 +72,7 @@ func Features() []Feature {
 		{
 			Ref:     Ref{Transport, "tcp"},
 			Summary: "messages over TCP, or TLS, answered in order",
-			Folders: []string{"internal/transport/tcp", stream, accept},
+			Folders: []string{"internal/transport/tcp", stream, accept, nonblock},
 		},
 		{
 			Ref:     Ref{Transport, "amqp"},
@@ -96,12 +97,12 @@ func Features() []Feature {
 		{
 			Ref:     Ref{Transport, "unix"},
 			Summary: "messages over a unix socket, answered in order",
-			Folders: []string{"internal/transport/unix", stream, accept},
+			Folders: []string{"internal/transport/unix", stream, accept, nonblock},
 		},
 		{
 			Ref:     Ref{Transport, "zeromq"},
 			Summary: "ZeroMQ without its library: rep, pull and sub",
-			Folders: []string{"internal/transport/zeromq", accept},
+			Folders: []string{"internal/transport/zeromq", accept, nonblock},
 		},
 		{
 			Ref:     Ref{Database, "mysql"},

@@ -2,6 +2,16 @@
 
 package zmtp
 
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/nonblock"
+)
+
 // A chunk is what frames are read into and cut from. A small one costs a silent
 // connection little, a large one saves a busy connection calls to the kernel; one
 // that is left with less than minRead is replaced.
@@ -56,4 +66,66 @@ func (in *input) cut(n int) []byte {
 	b := in.buf[:n:n]
 	in.buf, in.want = in.buf[n:], 0
 	return b
+}
+
+// source is where a connection is read. One goroutine at a time reads.
+type source struct {
+	nc  net.Conn
+	raw syscall.RawConn // its descriptor; nil: it has none
+
+	// What raw calls is made once, because a function with variables of its own is
+	// an allocation. It leaves its result in n and err.
+	wait, once func(fd uintptr) bool
+	space      []byte
+	n          int
+	err        error
+}
+
+func (s *source) init(nc net.Conn) {
+	s.nc = nc
+	if c, ok := nc.(syscall.Conn); ok {
+		s.raw, _ = c.SyscallConn()
+	}
+	s.wait = func(fd uintptr) bool {
+		s.n, s.err = nonblock.Read(fd, s.space)
+		return !errors.Is(s.err, syscall.EAGAIN)
+	}
+	s.once = func(fd uintptr) bool {
+		s.n, s.err = nonblock.Read(fd, s.space)
+		return true
+	}
+}
+
+// read waits until there is something to read, or the read deadline has come.
+func (s *source) read(space []byte) (int, error) {
+	if s.raw == nil {
+		return s.nc.Read(space)
+	}
+	s.space = space
+	err := s.raw.Read(s.wait)
+	s.space = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.err != nil:
+		return 0, os.NewSyscallError("read", s.err)
+	case s.n == 0:
+		return 0, io.EOF
+	}
+	return s.n, nil
+}
+
+// look reads what is there, without waiting; no bytes if there is nothing, or an
+// error, which read will return.
+func (s *source) look(space []byte) int {
+	if s.raw == nil {
+		return 0
+	}
+	s.space = space
+	err := s.raw.Read(s.once)
+	s.space = nil
+	if err != nil {
+		return 0
+	}
+	return s.n
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/nonblock"
 )
 
 const (
@@ -43,16 +45,13 @@ type output struct {
 	failure  error  // why, if it was not the end of the connection
 }
 
-func (o *output) init(nc net.Conn, options Options) {
-	o.nc, o.timeout, o.onSent = nc, options.WriteTimeout, options.OnSent
+func (o *output) init(nc net.Conn, raw syscall.RawConn, options Options) {
+	o.nc, o.raw, o.timeout, o.onSent = nc, raw, options.WriteTimeout, options.OnSent
 	if o.onSent == nil {
 		o.onSent = func(int) {}
 	}
-	if source, ok := nc.(syscall.Conn); ok {
-		o.raw, _ = source.SyscallConn()
-	}
 	o.try = func(fd uintptr) bool {
-		o.tried, o.triedErr = syscall.Write(int(fd), o.waiting)
+		o.tried, o.triedErr = nonblock.Write(fd, o.waiting)
 		return true
 	}
 }
@@ -163,7 +162,7 @@ func (o *output) writeAtOnce() {
 		o.waiting = o.waiting[:0] // from the beginning of the buffer again
 	case err == nil:
 		o.waiting = o.waiting[o.tried:]
-	case !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
+	case !errors.Is(err, syscall.EAGAIN):
 		o.lose(err)
 	}
 }

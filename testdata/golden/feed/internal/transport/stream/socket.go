@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"example.com/feed/internal/transport/nonblock"
 )
 
 // socket is a connection. One goroutine may read while another writes.
@@ -68,7 +70,7 @@ func (s *socket) receive(in *input) error {
 func (s *socket) tryRead(fd uintptr) bool {
 	scratch := scratches.Get().(*[16 << 10]byte)
 	defer scratches.Put(scratch)
-	n, err := ignoringInterrupts(syscall.Read, int(fd), scratch[:])
+	n, err := nonblock.Read(fd, scratch[:])
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
 		return false
@@ -100,7 +102,7 @@ func (s *socket) send(out []byte) (int, error) {
 
 // tryWrite reports true: what is not written now is not waited for.
 func (s *socket) tryWrite(fd uintptr) bool {
-	n, err := ignoringInterrupts(syscall.Write, int(fd), s.out)
+	n, err := nonblock.Write(fd, s.out)
 	switch {
 	case err == nil:
 		s.sent = n
@@ -108,14 +110,4 @@ func (s *socket) tryWrite(fd uintptr) bool {
 		s.writeErr = os.NewSyscallError("write", err)
 	}
 	return true
-}
-
-// ignoringInterrupts makes a system call again that a signal has interrupted.
-func ignoringInterrupts(call func(fd int, b []byte) (int, error), fd int, b []byte) (int, error) {
-	for {
-		n, err := call(fd, b)
-		if !errors.Is(err, syscall.EINTR) {
-			return n, err
-		}
-	}
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -27,7 +26,7 @@ type Conn struct {
 
 	// Of the reading goroutine.
 	in       input
-	more     *attempt
+	from     source
 	frames   [][]byte      // of the message that is being read
 	size     int           // of these together
 	complete bool          // the last of them is there
@@ -39,8 +38,9 @@ type Conn struct {
 }
 
 func newConn(nc net.Conn, o Options) *Conn {
-	c := &Conn{nc: nc, options: o, more: newAttempt()}
-	c.out.init(nc, o)
+	c := &Conn{nc: nc, options: o}
+	c.from.init(nc)
+	c.out.init(nc, c.from.raw, o)
 	return c
 }
 
@@ -185,7 +185,7 @@ func (c *Conn) fill() error {
 		if c.interrupted.Load() {
 			return ErrInterrupted
 		}
-		n, err := c.nc.Read(space)
+		n, err := c.from.read(space)
 		if n > 0 {
 			c.in.read(n)
 			return nil
@@ -202,32 +202,12 @@ func (c *Conn) fill() error {
 // FillMore reads what has come since the last read, if there seems to be more. It
 // does not wait, and reports whether there was something.
 func (c *Conn) FillMore() bool {
-	if !c.in.filled || c.out.raw == nil || c.interrupted.Load() {
+	if !c.in.filled || c.interrupted.Load() {
 		return false
 	}
-	c.more.space = c.in.space()
-	err := c.out.raw.Read(c.more.read)
-	if err != nil || c.more.n <= 0 {
-		return false // Fill will say why
-	}
-	c.in.read(c.more.n)
-	return true
-}
-
-// attempt is a read that does not wait.
-type attempt struct {
-	read  func(fd uintptr) bool
-	space []byte
-	n     int // -1 if there was nothing
-}
-
-func newAttempt() *attempt {
-	a := &attempt{}
-	a.read = func(fd uintptr) bool {
-		a.n, _ = syscall.Read(int(fd), a.space)
-		return true
-	}
-	return a
+	n := c.from.look(c.in.space())
+	c.in.read(n)
+	return n > 0
 }
 
 // Buffered is how many bytes have been read of a message that is not complete.
