@@ -26,17 +26,38 @@ const (
 // A loop is what Serve does.
 type loop struct {
 	*Transport
-	queue  transport.Queue
-	failed int // runs, one after the other
+	queue   transport.Queue
+	failed  int  // runs, one after the other
+	waiting bool // another process makes a run
 }
 
 // run makes runs until ctx or the transport ends.
 func (l *loop) run(ctx context.Context) {
 	for l.sleep(ctx) {
-		if !l.once(ctx) {
+		unlock, ok := l.lock()
+		if !ok {
+			if !l.outwait(ctx) {
+				return
+			}
+			continue
+		}
+		l.waiting = false
+		again := l.once(ctx)
+		unlock()
+		if !again {
 			return
 		}
 	}
+}
+
+// outwait gives another process some time to end its run. It returns false if no
+// run is to begin any more.
+func (l *loop) outwait(ctx context.Context) bool {
+	if !l.waiting {
+		l.waiting = true
+		l.log.Info("waiting for the run of the process before this one")
+	}
+	return l.pause(ctx, lookAgain)
 }
 
 // sleep waits for the next run, and returns false if there is to be none.
@@ -55,19 +76,26 @@ func (l *loop) sleep(ctx context.Context) bool {
 				return true
 			}
 		}
-		timer := time.NewTimer(min(pause, longestSleep))
-		select {
-		case <-timer.C:
-		case <-l.changed:
-		case <-l.ended:
-			timer.Stop()
-			return false
-		case <-ctx.Done():
-			timer.Stop()
+		if !l.pause(ctx, min(pause, longestSleep)) {
 			return false
 		}
-		timer.Stop()
 	}
+}
+
+// pause waits so long, or until there is something to look at. It returns false if
+// no run is to begin any more.
+func (l *loop) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.changed:
+	case <-l.ended:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // upTo returns a random part of d.

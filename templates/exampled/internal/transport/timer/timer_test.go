@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -82,11 +83,17 @@ type served struct {
 
 func serve(t *testing.T, h *handler, change func(c *Config)) *served {
 	t.Helper()
+	return serveIn(t, "", h, change)
+}
+
+// serveIn serves with a state directory.
+func serveIn(t *testing.T, dir string, h *handler, change func(c *Config)) *served {
+	t.Helper()
 	c := Default().(*Config)
 	change(c)
 	c.Validate(func(key, reason string) { t.Errorf("%s %s", key, reason) })
 	s := &served{began: time.Now(), over: make(chan error, 1)}
-	made, err := c.New(transport.Env{Log: slog.New(slog.NewTextHandler(&s.log, nil))})
+	made, err := c.New(transport.Env{Log: slog.New(slog.NewTextHandler(&s.log, nil)), StateDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,6 +180,75 @@ func TestNoOverlap(t *testing.T) {
 		}
 		if !strings.Contains(s.log.String(), `level=WARN msg="missed times of the schedule" missed=2 next=`) {
 			t.Errorf("log:\n%s", &s.log)
+		}
+	})
+}
+
+// In an upgrade the run of the process that is replaced is waited for, too. What is
+// locked is the file as this process has opened it, so that two transports are like
+// two processes.
+func TestNoOverlapOfProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := &handler{takes: 12050 * time.Millisecond}
+		before := serveIn(t, dir, h, every(5*time.Second))
+		pass(6 * time.Second)
+		before.Retire()
+		after := serveIn(t, dir, h, func(c *Config) { c.AtStart, c.Every = true, config.Duration(5*time.Second) })
+		pass(12 * time.Second)
+		before.wantEnd(t)
+		if got := h.times(before.began); got != "5s 17.1s" {
+			t.Errorf("runs at %s", got)
+		}
+		pass(12 * time.Second)
+		if got := after.Status(); !strings.HasSuffix(got, " 1 runs, 0 failed, 4 missed") {
+			t.Error(got)
+		}
+		if n := strings.Count(after.log.String(), "waiting for the run of the process before this one"); n != 1 {
+			t.Errorf("told %d times that it waits:\n%s", n, &after.log)
+		}
+	})
+}
+
+// While another process makes a run, a stop does not wait for it, and another
+// schedule holds at once.
+func TestWaitForAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, h := t.TempDir(), &handler{}
+		serveIn(t, dir, &handler{block: true}, every(time.Second))
+		s := serveIn(t, dir, h, every(2*time.Second))
+		pass(3 * time.Second)
+		to := *s.config
+		to.Every = config.Duration(time.Hour)
+		change, err := s.Reload(&to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change.Commit()
+		synctest.Wait()
+		if got := s.Status(); !strings.HasPrefix(got, "next run at "+time.Now().Add(time.Hour).Format(time.DateTime)) {
+			t.Error(got)
+		}
+		pass(2 * time.Hour)
+		s.end()
+		s.wantEnd(t)
+		if h.runs() > 0 {
+			t.Errorf("%d runs beside that of another process", h.runs())
+		}
+	})
+}
+
+// Without a lock there are runs nevertheless, and it is said why there is none.
+func TestNoLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &handler{}
+		s := serveIn(t, filepath.Join(t.TempDir(), "none"), h, every(5*time.Second))
+		pass(11 * time.Second)
+		if got := h.times(s.began); got != "5s 10s" {
+			t.Errorf("runs at %s", got)
+		}
+		if n := strings.Count(s.log.String(), `level=WARN msg="runs of another process are not waited for" error="open `); n != 1 {
+			t.Errorf("told %d times:\n%s", n, &s.log)
 		}
 	})
 }

@@ -27,8 +27,8 @@ type Config struct {
 	Group string      `toml:"group" reload:"restart"`
 
 	// AllowUsers and AllowGroups are names or numbers of those who may connect;
-	// without any, all whom the file lets. A process counts with the group that
-	// it runs as, not with those that its user is in besides.
+	// without any, all whom the file lets. A process counts with all groups that
+	// it was in when it connected.
 	AllowUsers  []string `toml:"allow_users"`
 	AllowGroups []string `toml:"allow_groups"`
 

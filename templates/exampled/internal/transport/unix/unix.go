@@ -21,6 +21,7 @@ import (
 	"syscall"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/accept"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport/stream"
 )
 
@@ -75,6 +76,15 @@ func admit(nc net.Conn, users, groups []int) error {
 	if slices.Contains(users, peer.uid) || slices.Contains(groups, peer.gid) {
 		return nil
 	}
+	if len(groups) > 0 {
+		besides, err := groupsOf(nc)
+		if err != nil {
+			return fmt.Errorf("the groups of who connects can't be told: %w", err)
+		}
+		if slices.ContainsFunc(besides, func(gid int) bool { return slices.Contains(groups, gid) }) {
+			return nil
+		}
+	}
 	return errors.New("the user is not in the list allow_users, nor the group in allow_groups")
 }
 
@@ -85,20 +95,27 @@ type credentials struct {
 }
 
 // credentialsOf asks the kernel who has connected.
-func credentialsOf(nc net.Conn) (c credentials, err error) {
+func credentialsOf(nc net.Conn) (credentials, error) { return ask(nc, peerCredentials) }
+
+// groupsOf asks the kernel in which groups the process was that has connected,
+// besides the one that it ran as.
+func groupsOf(nc net.Conn) ([]int, error) { return ask(nc, peerGroups) }
+
+// ask asks the kernel something of a connection.
+func ask[T any](nc net.Conn, question func(fd int) (T, error)) (answer T, err error) {
 	source, ok := nc.(syscall.Conn)
 	if !ok {
-		return c, fmt.Errorf("a %T has no descriptor", nc)
+		return answer, fmt.Errorf("a %T has no descriptor", nc)
 	}
 	raw, err := source.SyscallConn()
 	if err != nil {
-		return c, err
+		return answer, err
 	}
 	var asked error
-	if err := raw.Control(func(fd uintptr) { c, asked = peerCredentials(int(fd)) }); err != nil {
-		return c, err
+	if err := raw.Control(func(fd uintptr) { answer, asked = question(int(fd)) }); err != nil {
+		return answer, err
 	}
-	return c, asked
+	return answer, asked
 }
 
 // describe names a peer, which has no address that tells anything.
@@ -115,26 +132,26 @@ func describe(nc net.Conn) string {
 
 // Own implements transport.OwningConfig.
 func (c *Config) Own(bound net.Addr, uid, gid int) error {
-	path := bound.String()
-	info, err := os.Stat(path)
+	file, err := accept.OpenFile(bound.String())
 	if err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
-	if uid, gid, err = c.owner(uid, gid); err != nil {
+	defer file.Close()
+	return c.own(file, uid, gid)
+}
+
+func (c *Config) own(file *accept.File, uid, gid int) error {
+	uid, gid, err := c.owner(uid, gid)
+	if err != nil {
 		return err
 	}
-	stat := info.Sys().(*syscall.Stat_t)
-	if uid >= 0 && uid != int(stat.Uid) || gid >= 0 && gid != int(stat.Gid) {
-		// Who can't give it to the service can't become the service either, and is
-		// about to say so.
-		if err := os.Chown(path, uid, gid); err != nil && c.Owner+c.Group != "" {
-			return fmt.Errorf("owner = %q, group = %q: change those of %s: %w", c.Owner, c.Group, path, err)
-		}
+	// Who can't give it to the service can't become the service either, and is about
+	// to say so.
+	if err := file.Chown(uid, gid); err != nil && c.Owner+c.Group != "" {
+		return fmt.Errorf("owner = %q, group = %q: %w", c.Owner, c.Group, err)
 	}
-	if mode := fs.FileMode(c.Mode); info.Mode().Perm() != mode {
-		if err := os.Chmod(path, mode); err != nil {
-			return fmt.Errorf("mode = %q: %w", c.Mode, err)
-		}
+	if err := file.Chmod(fs.FileMode(c.Mode)); err != nil {
+		return fmt.Errorf("mode = %q: %w", c.Mode, err)
 	}
 	return nil
 }
@@ -142,9 +159,13 @@ func (c *Config) Own(bound net.Addr, uid, gid int) error {
 // bound does what Own does, for a file of this user. One of somebody else was
 // handed over, as he wants it.
 func (c *Config) bound(l net.Listener) error {
-	info, err := os.Stat(l.Addr().String())
-	if err == nil && int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+	file, err := accept.OpenFile(l.Addr().String())
+	if err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	defer file.Close()
+	if uid, _ := file.Owner(); uid != os.Geteuid() {
 		return nil
 	}
-	return c.Own(l.Addr(), -1, -1)
+	return c.own(file, -1, -1)
 }

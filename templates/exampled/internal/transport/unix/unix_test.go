@@ -101,7 +101,7 @@ func echo(t *testing.T, path string) (string, error) {
 
 func TestAllowLists(t *testing.T) {
 	me, mine := strconv.Itoa(os.Geteuid()), strconv.Itoa(os.Getegid())
-	other, theirs := strconv.Itoa(os.Geteuid()+1), strconv.Itoa(os.Getegid()+1)
+	other, theirs := strconv.Itoa(os.Geteuid()+1), "123456789" // a group that nobody is in
 	c := testConfig(filepath.Join(folder(t), "s"))
 	tr := serve(t, c)
 	refused := 0
@@ -140,13 +140,13 @@ func TestAllowLists(t *testing.T) {
 // The kernel says who a peer is, whoever that claims to be.
 func TestPeerOfAnotherUser(t *testing.T) {
 	leftout.Root(t)
-	const uid, gid = 4711, 4712
+	const uid, gid, besides = 4711, 4712, 4800
 	dir := folder(t)
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	c := testConfig(filepath.Join(dir, "s"))
-	c.Mode, c.AllowUsers = 0o666, []string{strconv.Itoa(uid)}
+	c.Mode, c.AllowUsers, c.AllowGroups = 0o666, []string{strconv.Itoa(uid)}, []string{strconv.Itoa(besides)}
 	serve(t, c)
 	if reply, err := echo(t, string(c.Path)); err == nil {
 		t.Errorf("root, who is not in the list, has the reply %q", reply)
@@ -160,20 +160,31 @@ func TestPeerOfAnotherUser(t *testing.T) {
 	if err := os.WriteFile(program, text, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	var many []uint32 // more than are asked for at first
+	for id := range uint32(50) {
+		many = append(many, besides-49+id)
+	}
 	for _, test := range []struct {
 		uid    uint32
+		groups []uint32
 		served bool
-	}{{uid, true}, {uid + 1, false}} {
+	}{
+		{uid, nil, true},
+		{uid + 1, nil, false},
+		{uid + 1, []uint32{besides - 1, besides}, true},
+		{uid + 1, many, true},
+		{uid + 1, many[:49], false},
+	} {
 		peer := exec.Command(program, "-test.run", "^TestPeer$")
 		peer.Env = append(os.Environ(), "TEST_PEER_OF="+string(c.Path))
 		peer.Dir = "/"
-		peer.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: test.uid, Gid: gid}}
+		peer.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: test.uid, Gid: gid, Groups: test.groups}}
 		out, err := peer.CombinedOutput()
 		if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 			t.Fatal(err)
 		}
 		if served := err == nil; served != test.served {
-			t.Errorf("uid %d: %v\n%s", test.uid, err, out)
+			t.Errorf("uid %d, groups %v: %v\n%s", test.uid, test.groups, err, out)
 		}
 	}
 }

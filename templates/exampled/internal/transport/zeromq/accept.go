@@ -105,7 +105,7 @@ func (t *Transport) admitLocked(nc net.Conn) {
 func (t *Transport) refuse(c *conn, err error) {
 	_ = c.nc.Close()
 	level := slog.LevelDebug
-	left := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) || errors.Is(err, errEnding)
+	left := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) || errors.Is(err, errEnding)
 	if !left && t.badPeer.Due() {
 		level = slog.LevelWarn
 	}

@@ -4,12 +4,14 @@ package zeromq
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
+	"github.com/daemongen/daemongen/templates/exampled/internal/transport/accept"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport/zeromq/zmtp"
 )
 
@@ -269,24 +271,41 @@ func (c *Config) validateLimits(report func(key, reason string)) {
 	}
 }
 
-// Listens implements transport.Config. A socket in a file needs no rights of root
-// beyond those in its folder, and it has to belong to the user of the service, so
-// that he can remove it.
+// Listens implements transport.Config.
 func (c *Config) Listens() []transport.Address {
 	var listens []transport.Address
 	for _, text := range c.Bind {
-		if a, err := parseAddress(text); err == nil && a.network == "tcp" {
+		if a, err := parseAddress(text); err == nil {
 			listens = append(listens, transport.Address{Network: a.network, Address: a.address})
 		}
 	}
 	return listens
 }
 
+// Own implements transport.OwningConfig: the file of a socket is for the user of the
+// service alone.
+func (c *Config) Own(bound net.Addr, uid, gid int) error {
+	if bound.Network() != "unix" {
+		return nil
+	}
+	file, err := accept.OpenFile(bound.String())
+	if err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	defer file.Close()
+	// Who can't give it away can't become another user either, and is about to say so.
+	_ = file.Chown(uid, gid)
+	return nil
+}
+
 // byConnection is the kind of key that keeps the messages of a connection in
 // order.
 const byConnection = "connection"
 
-var _ transport.KeyedConfig = (*Config)(nil)
+var (
+	_ transport.KeyedConfig  = (*Config)(nil)
+	_ transport.OwningConfig = (*Config)(nil)
+)
 
 // Keys implements transport.KeyedConfig.
 func (c *Config) Keys() []string { return []string{byConnection} }

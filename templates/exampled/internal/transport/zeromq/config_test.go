@@ -1,11 +1,17 @@
 package zeromq
 
 import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
+	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport/zeromq/zmtp"
 )
@@ -28,9 +34,38 @@ func TestDefault(t *testing.T) {
 
 func TestListens(t *testing.T) {
 	c := Config{Bind: []string{"tcp://*:5555", "ipc:///run/feed/s", "tcp://[::1]:80"}, Connect: []string{"tcp://other:5555"}}
-	want := []transport.Address{{Network: "tcp", Address: ":5555"}, {Network: "tcp", Address: "[::1]:80"}}
+	want := []transport.Address{{Network: "tcp", Address: ":5555"}, {Network: "unix", Address: "/run/feed/s"}, {Network: "tcp", Address: "[::1]:80"}}
 	if got := c.Listens(); !slices.Equal(got, want) {
 		t.Errorf("listens on %v, want %v", got, want)
+	}
+}
+
+// Who binds a socket in a file for the service gives it to the user of the service.
+func TestOwn(t *testing.T) {
+	leftout.Root(t)
+	c := testConfig()
+	if err := c.Own(&net.TCPAddr{Port: 5555}, 4711, 4712); err != nil {
+		t.Error(err)
+	}
+	path := strings.TrimPrefix(socketFile(t), "ipc://")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if err := c.Own(l.Addr(), 4711, 4712); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stat := info.Sys().(*syscall.Stat_t); stat.Uid != 4711 || stat.Gid != 4712 {
+		t.Errorf("it is of user %d, group %d", stat.Uid, stat.Gid)
+	}
+	_ = l.Close()
+	if err := c.Own(l.Addr(), 4711, 4712); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file has gone: %v", err)
 	}
 }
 

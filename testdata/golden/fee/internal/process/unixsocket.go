@@ -69,7 +69,12 @@ func listenUnix(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, mode); err != nil {
+	// Not what anything leads to that has taken its place. Pitfall 29.
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().Type() == fs.ModeSocket && info.Mode().Perm() != mode {
+		err = os.Chmod(path, mode)
+	}
+	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	return listener, nil

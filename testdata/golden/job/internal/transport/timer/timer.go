@@ -8,8 +8,8 @@
 // further failure. A run that failed is no dead letter, since the next one does
 // the work. What the service missed while it did not run, it does not know.
 //
-// In an upgrade the process that is replaced finishes its run while the other has
-// its own schedule already; with every, that begins anew.
+// In an upgrade the process that is replaced finishes its run, and the other, which
+// has its own schedule already, waits for that; with every, the schedule begins anew.
 package timer
 
 import (
@@ -19,13 +19,17 @@ import (
 	"sync"
 	"time"
 
+	"example.com/job/internal/logging"
 	"example.com/job/internal/transport"
 )
 
 // Transport serves the section [transport.timer]. It implements
 // transport.Transport.
 type Transport struct {
-	log     *slog.Logger
+	log      *slog.Logger
+	stateDir string         // "": there is none
+	unlocked logging.Seldom // logs that there is no lock
+
 	ended   chan struct{} // no more runs; closed by Retire and Close
 	dropped chan struct{} // wait for nothing; closed by Close
 	changed chan struct{} // another configuration; has room for one
@@ -54,12 +58,13 @@ func (c *Config) New(env transport.Env) (transport.Transport, error) {
 		return nil, err
 	}
 	return &Transport{
-		log:     env.Log,
-		ended:   make(chan struct{}),
-		dropped: make(chan struct{}),
-		changed: make(chan struct{}, 1),
-		config:  &settings,
-		times:   times,
+		log:      env.Log,
+		stateDir: env.StateDir,
+		ended:    make(chan struct{}),
+		dropped:  make(chan struct{}),
+		changed:  make(chan struct{}, 1),
+		config:   &settings,
+		times:    times,
 	}, nil
 }
 
