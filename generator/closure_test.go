@@ -89,7 +89,7 @@ type exemplar struct {
 func loadExemplar(t *testing.T) *exemplar {
 	t.Helper()
 	config := &packages.Config{
-		Mode: packages.NeedName | packages.NeedImports | packages.NeedDeps | packages.NeedTypes | packages.NeedSyntax | packages.NeedFiles,
+		Mode: packages.NeedName | packages.NeedTypes | packages.NeedExportFile, // what others see of them
 		Dir:  "../templates/exampled",
 	}
 	loaded, err := packages.Load(config, "./...")
@@ -97,12 +97,12 @@ func loadExemplar(t *testing.T) *exemplar {
 		t.Fatal(err)
 	}
 	e := &exemplar{make(map[string]*types.Package), make(map[string][]string), make(map[string][]string)}
-	packages.Visit(loaded, nil, func(p *packages.Package) {
+	for _, p := range loaded {
 		for _, err := range p.Errors {
 			t.Fatal(err)
 		}
 		e.packages[p.PkgPath] = p.Types
-	})
+	}
 	return e
 }
 

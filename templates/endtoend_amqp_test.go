@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -77,6 +79,43 @@ func (r *rabbit) ctl(args ...string) {
 	r.f.t.Helper()
 	if out, err := exec.Command(r.control, args...).CombinedOutput(); err != nil {
 		r.f.t.Fatalf("rabbitmqctl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// within has the broker do what is asked for, in Erlang, until it is killed. Each
+// call of rabbitmqctl takes seconds, since that is a machine of Erlang by itself; one
+// is enough to start who reads the questions from a folder.
+func (r *rabbit) within() (do func(expression string)) {
+	t := r.f.t
+	t.Helper()
+	dir, err := os.MkdirTemp(r.f.dir, "within")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // the broker has a user of its own
+		t.Fatal(err)
+	}
+	question, answer := filepath.Join(dir, "question"), filepath.Join(dir, "answer")
+	r.ctl("eval", fmt.Sprintf(`spawn(fun() -> group_leader(whereis(init), self()), (fun Loop() ->
+		case file:script(%q) of
+			{error, enoent} -> timer:sleep(10);
+			Result -> file:delete(%[1]q), file:write_file(%[2]q, io_lib:format("~p", [Result])), file:rename(%[2]q, %[3]q)
+		end, Loop() end)() end).`, question, answer+".part", answer))
+	return func(expression string) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(question+".part", []byte(expression), 0o644), os.Rename(question+".part", question)); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			result, err := os.ReadFile(answer)
+			switch {
+			case err == nil && string(result) == "{ok,ok}":
+				_ = os.Remove(answer)
+				return
+			case err == nil, !errors.Is(err, fs.ErrNotExist), time.Now().After(deadline):
+				t.Fatalf("%s in the broker: %v\n%s", expression, err, result)
+			}
+		}
 	}
 }
 
@@ -209,10 +248,11 @@ func TestRabbitUnderFire(t *testing.T) {
 		}
 	}
 	cut := func() { r.ctl("close_all_connections", "test") }
+	do := r.within()
 	stop := func() {
-		r.ctl("stop_app")
+		do("rabbit:stop().") // as rabbitmqctl stop_app does
 		f.isReady(false)
-		r.ctl("start_app")
+		do("rabbit:start().")
 	}
 	kill := func() {
 		r.services("kill")
@@ -220,6 +260,7 @@ func TestRabbitUnderFire(t *testing.T) {
 		if out, code := r.services("up"); code != 0 {
 			t.Fatalf("up: exit code %d\n%s", code, out)
 		}
+		do = r.within()
 	}
 	full := func() {
 		r.ctl("set_disk_free_limit", "9000000000000000")
