@@ -1,8 +1,7 @@
 package daemon
 
 import (
-	"errors"
-	"io/fs"
+	"os"
 
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/process"
@@ -21,37 +20,31 @@ func newSource(parts Parts, h *process.Handover) *source {
 	return &source{parts, h.Config, h.ConfigFile(), h.SecretFiles()}
 }
 
-// offer is what the command reload has read, for a service that may not. The zero
-// value offers nothing.
-type offer struct {
-	text    []byte            // of the configuration
-	secrets map[string][]byte // by path
+// offer are files of the configuration by path, which a command has opened, as they
+// may not be for the service to open.
+type offer map[string]*os.File
+
+// take has what is offered read from now on, where this user can't open a file. It
+// takes that out of the offer: the rest stays the caller's.
+func (s *source) take(offered offer) {
+	for path, file := range offered {
+		if path == s.path && s.file.Offer(file) || path != s.path && s.secrets.Offer(path, file) {
+			delete(offered, path)
+		}
+	}
 }
 
-// read reads the configuration as it is now. An offer counts only where this user
-// can't read a file: whoever made it may have read the file before its last
-// change, and of several reloads at once the latest contents have to remain.
-func (s *source) read(o offer) (*Configuration, error) {
+// read reads the configuration as it is now.
+func (s *source) read() (*Configuration, error) {
 	text, err := s.file.Read(config.MaxFile)
-	var c *Configuration
-	if err == nil {
-		c, err = s.load(text, o.secrets)
+	if err != nil {
+		return nil, err
 	}
-	if o.text != nil && errors.Is(err, fs.ErrPermission) {
-		return s.load(o.text, o.secrets)
-	}
-	return c, err
-}
-
-func (s *source) load(text []byte, offered map[string][]byte) (*Configuration, error) {
 	parts := s.parts
 	parts.ReadSecret = func(path string) ([]byte, error) {
 		text, err := s.secrets.Read(path, config.MaxSecret)
 		if text == nil && err == nil {
 			text, err = config.ReadSecret(path)
-		}
-		if other, ok := offered[path]; ok && errors.Is(err, fs.ErrPermission) {
-			return other, nil
 		}
 		return text, err
 	}

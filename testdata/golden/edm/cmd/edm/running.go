@@ -63,11 +63,16 @@ func (c *call) reloadWithin(timeout time.Duration) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	text, secrets, err := c.checkFileOf(ctx, dirs)
+	status, err := daemon.AskStatus(ctx, dirs)
 	if err != nil {
 		return 0, err
 	}
-	answer, err := daemon.AskReload(ctx, dirs, text, secrets)
+	files, err := c.openFilesOf(status.Config)
+	if err != nil {
+		return 0, err
+	}
+	defer closeAll(files)
+	answer, err := daemon.AskReload(ctx, dirs, files)
 	if err != nil {
 		return exitFailed, errUnknownResult(err)
 	}
@@ -81,33 +86,60 @@ func (c *call) reloadWithin(timeout time.Duration) (int, error) {
 	return exitOK, nil
 }
 
-// checkFileOf checks the file that the running daemon has its configuration
-// from, so that a broken one is not even sent to it, and returns the text and the
-// secrets that it names. What the caller may not read is left to the daemon: nil.
+// openFilesOf opens the files of the configuration of the running daemon, those of
+// secrets as well, by path, and checks what they hold, so that a broken one is not
+// even sent to it. What the caller may not read is left to the daemon.
 //
-// The daemon says which file that is. So the secrets are left to it as well, unless
+// The daemon says which file it is. So the secrets are left to it as well, unless
 // the caller means that file too: nobody must have root read him the files of
-// others (pitfall 8).
-func (c *call) checkFileOf(ctx context.Context, dirs process.Dirs) (text []byte, secrets map[string][]byte, err error) {
-	status, err := daemon.AskStatus(ctx, dirs)
-	if err != nil || status.Config == "" {
-		return nil, nil, err
+// others (pitfall 8). For the same reason what is sent is what was checked, and not
+// opened once more.
+func (c *call) openFilesOf(file string) (map[string]*os.File, error) {
+	if file == "" {
+		return nil, nil
 	}
-	text, err = config.Read(status.Config)
+	opened, err := config.Open(file)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, config.Unreadable(file, err)
 	}
-	configuration, err := daemon.LoadConfiguration(parts(), status.Config, text)
+	files := map[string]*os.File{file: opened}
+	text, err := config.ReadOpen(opened, config.MaxFile)
 	if err != nil {
-		return nil, nil, err
+		closeAll(files)
+		return nil, config.Unreadable(file, err)
 	}
-	if c.means(status.Config) {
-		secrets = configuration.Secrets
+	parts := parts()
+	if c.means(file) {
+		parts.ReadSecret = func(path string) ([]byte, error) { return readAndKeep(files, path) }
 	}
-	return text, secrets, nil
+	if _, err := daemon.LoadConfiguration(parts, file, text); err != nil {
+		closeAll(files)
+		return nil, err
+	}
+	return files, nil
+}
+
+// readAndKeep reads the file of a secret and leaves it open, in files.
+func readAndKeep(files map[string]*os.File, path string) ([]byte, error) {
+	secret, err := config.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if files[path] == nil {
+		files[path] = secret
+	} else {
+		defer func() { _ = secret.Close() }()
+	}
+	return config.ReadOpen(secret, config.MaxSecret)
+}
+
+func closeAll(files map[string]*os.File) {
+	for _, file := range files {
+		_ = file.Close()
+	}
 }
 
 // means reports whether the caller would have named this configuration file.
@@ -201,7 +233,11 @@ func (c *call) upgrade() (int, error) {
 	if code, err := checkWith(ctx, to.Path, status.Config, *wait); err != nil {
 		return code, err
 	}
-	answer, err := daemon.AskUpgrade(ctx, dirs, to, *wait)
+	// This may be the program that is replaced, which need not know what is in the
+	// configuration by now: then the files are those that the daemon has.
+	files, _ := c.openFilesOf(status.Config)
+	defer closeAll(files)
+	answer, err := daemon.AskUpgrade(ctx, dirs, to, files, *wait)
 	if err != nil {
 		return exitFailed, errUnknownResult(err)
 	}

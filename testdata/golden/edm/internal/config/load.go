@@ -213,30 +213,49 @@ func Read(file string) ([]byte, error) {
 	return text, nil
 }
 
-// unreadable is the problem with a file of which nothing is known.
+// Unreadable is the error for a configuration file of which nothing is known. It is
+// of type Problems.
+func Unreadable(file string, cause error) error { return unreadable(file, cause) }
+
 func unreadable(file string, err error) Problems {
 	return Problems{{File: file, Reason: reason(err), cause: err}}
 }
 
-// read returns the contents of the file, up to a byte more than limit. It does
-// not wait for a writer where the file is a pipe.
+// read returns the contents of the file, up to a byte more than limit.
 func read(file string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+	return ReadOpen(f, limit)
+}
+
+// Open opens a file of the configuration. It does not wait for a writer where that is
+// a pipe, and fails with what is no regular file.
+func Open(file string) (*os.File, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, err
 	case info.IsDir():
-		return nil, syscall.EISDIR
+		err = syscall.EISDIR
 	case !info.Mode().IsRegular():
-		return nil, errors.New("is not a regular file")
+		err = errors.New("is not a regular file")
 	}
-	return io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
+
+// ReadOpen returns the contents of a file that was just opened, up to a byte more
+// than limit.
+func ReadOpen(f *os.File, limit int64) ([]byte, error) { return io.ReadAll(io.LimitReader(f, limit+1)) }
 
 // reason returns the text of an error without the name of the file.
 func reason(err error) string {

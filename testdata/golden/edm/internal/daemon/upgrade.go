@@ -30,8 +30,9 @@ func (s *service) program() process.Program {
 	return process.Program{Path: s.handover.Program}
 }
 
-// requestUpgrade has another process take over, and returns its pid once it has.
-func (s *service) requestUpgrade(ctx context.Context, to process.Program, wait time.Duration) (pid int, err error) {
+// requestUpgrade has another process take over, and returns its pid once it has. For
+// what is offered, see take.
+func (s *service) requestUpgrade(ctx context.Context, to process.Program, offered offer, wait time.Duration) (pid int, err error) {
 	if to.Path == "" {
 		return 0, errors.New("no program was named")
 	}
@@ -40,6 +41,7 @@ func (s *service) requestUpgrade(ctx context.Context, to process.Program, wait t
 	}
 	var under *upgrade
 	err = s.inLoop(ctx, func() error {
+		s.source.take(offered)
 		if err := s.beginUpgrade(to, wait); err != nil {
 			return err
 		}

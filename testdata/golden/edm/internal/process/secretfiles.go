@@ -48,6 +48,20 @@ func (s *SecretFiles) Read(path string, limit int64) ([]byte, error) {
 	return nil, nil
 }
 
+// Offer has another file read from now on for what is at the path, as that of
+// ConfigFile.
+func (s *SecretFiles) Offer(path string, file *os.File) bool {
+	have := s.files[path]
+	if have == nil {
+		have = &ConfigFile{path: path}
+	}
+	if !have.Offer(file) {
+		return false
+	}
+	s.files[path] = have
+	return true
+}
+
 // handOn gives what is open to the process that h describes.
 func (s *SecretFiles) handOn(h *Handover) error {
 	for path, file := range s.files {

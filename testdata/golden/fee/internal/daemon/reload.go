@@ -13,7 +13,7 @@ import (
 
 // reload brings the running service to the configuration as it is in the file
 // now, all of it or nothing: first everything that can fail, then the swap,
-// which can't. What is offered is what the files hold, or held.
+// which can't. For what is offered, see take.
 func (s *service) reload(offered offer) error {
 	s.setState(Reloading)
 	s.notifier.Reloading()
@@ -35,7 +35,8 @@ func (s *service) reload(offered offer) error {
 }
 
 func (s *service) tryReload(offered offer) error {
-	to, err := s.source.read(offered)
+	s.source.take(offered)
+	to, err := s.source.read()
 	if err != nil {
 		return err
 	}

@@ -212,14 +212,26 @@ func TestReloadResizesDatabase(t *testing.T) {
 	}
 }
 
-// Pitfall 42: a text that was read before the last change of the file does not
-// undo that change.
+// Pitfall 42: a file that was opened before another took its place does not undo
+// that change.
 func TestReloadReadsTheFile(t *testing.T) {
 	r := newReloadable(t)
-	stale := r.text(3, "one", "one")
-	r.write(4, "one", "one")
-	if err := r.reload(offer{text: []byte(stale)}); err != nil {
+	r.write(3, "one", "one")
+	stale, err := os.Open(r.handover.Config)
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer func() { _ = stale.Close() }()
+	if err := os.Remove(r.handover.Config); err != nil {
+		t.Fatal(err)
+	}
+	r.write(4, "one", "one")
+	offered := offer{r.handover.Config: stale}
+	if err := r.reload(offered); err != nil {
+		t.Fatal(err)
+	}
+	if offered[r.handover.Config] == nil {
+		t.Error("the file was taken")
 	}
 	if n := r.status().Workers; n != 4 {
 		t.Errorf("%d workers, want 4", n)

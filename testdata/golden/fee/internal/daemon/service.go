@@ -246,7 +246,7 @@ func (s *service) signOfLife() {
 // build makes the log, the database, the pool and the transports, and begins to
 // serve.
 func (s *service) build(ctx context.Context) error {
-	c, err := s.source.read(offer{})
+	c, err := s.source.read()
 	if err != nil {
 		return err
 	}
@@ -381,7 +381,7 @@ func (s *service) loop() error {
 		case <-s.signals.Reopen:
 			_ = s.reopen() // told of in the log
 		case <-reload:
-			_ = s.reload(offer{}) // likewise
+			_ = s.reload(nil) // likewise
 		case r := <-requests:
 			r.reply <- r.do()
 		case <-s.signals.Upgrade:

@@ -54,21 +54,19 @@ type request struct {
 
 // answer carries out a command of the control socket.
 func (s *service) answer(ctx context.Context, r process.ControlRequest) any {
-	if r.File != nil {
-		defer func() { _ = r.File.Close() }()
-	}
+	defer r.Close()
 	var answer Answer
 	var err error
 	switch r.Command {
 	case askStatus:
 	case askReload:
-		err = s.inLoop(ctx, func() error { return s.reload(offer{r.Configuration, r.Secrets}) })
+		err = s.inLoop(ctx, func() error { return s.reload(r.Files) })
 	case askReopen:
 		err = s.inLoop(ctx, s.reopen)
 	case askDump:
 		answer.Stacks = stacks()
 	case askUpgrade:
-		answer.Successor, err = s.requestUpgrade(ctx, process.Program{Path: r.Program, File: r.File}, r.Wait)
+		answer.Successor, err = s.requestUpgrade(ctx, process.Program{Path: r.Program, File: r.File}, r.Files, r.Wait)
 	case askAdopt:
 		err = s.requestAdopt(ctx, r.File)
 	case askReplay:
@@ -142,10 +140,10 @@ func AskStatus(ctx context.Context, dirs process.Dirs) (Status, error) {
 }
 
 // AskReload has the running daemon reload, and returns what came of it. Where the
-// daemon may not read its files, it takes the text and the secrets, each of which
-// may be nil. The error is as that of AskStatus.
-func AskReload(ctx context.Context, dirs process.Dirs, text []byte, secrets map[string][]byte) (Answer, error) {
-	return ask(ctx, dirs, process.ControlRequest{Command: askReload, Configuration: text, Secrets: secrets})
+// daemon may not open its files, it goes on with those, by path. The error is as that
+// of AskStatus.
+func AskReload(ctx context.Context, dirs process.Dirs, files map[string]*os.File) (Answer, error) {
+	return ask(ctx, dirs, process.ControlRequest{Command: askReload, Files: files})
 }
 
 // AskReopen has the running daemon open its log anew. The error is as that of
@@ -161,10 +159,10 @@ func AskDump(ctx context.Context, dirs process.Dirs) (Answer, error) {
 }
 
 // AskUpgrade has the running daemon start the program in its place, and returns
-// when that is ready, or has failed within the time to wait. The error is as
-// that of AskStatus.
-func AskUpgrade(ctx context.Context, dirs process.Dirs, to process.Program, wait time.Duration) (Answer, error) {
-	return ask(ctx, dirs, process.ControlRequest{Command: askUpgrade, Program: to.Path, File: to.File, Wait: wait})
+// when that is ready, or has failed within the time to wait. For the files and the
+// error, see AskReload.
+func AskUpgrade(ctx context.Context, dirs process.Dirs, to process.Program, files map[string]*os.File, wait time.Duration) (Answer, error) {
+	return ask(ctx, dirs, process.ControlRequest{Command: askUpgrade, Program: to.Path, File: to.File, Files: files, Wait: wait})
 }
 
 // AskReplay has the running daemon try dead letters again, all of them if ids is

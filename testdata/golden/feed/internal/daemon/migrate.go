@@ -48,7 +48,7 @@ func MigrateDelegated(ctx context.Context, parts Parts, h *process.Handover, war
 		return nil, err
 	}
 	parts.LookupEnv = h.LookupEnv
-	c, err := newSource(parts, h).read(offer{})
+	c, err := newSource(parts, h).read()
 	if err != nil {
 		return nil, err
 	}

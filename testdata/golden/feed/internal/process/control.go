@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -20,14 +19,6 @@ import (
 type ControlRequest struct {
 	Command string `json:"command"`
 
-	// Configuration is the text of the configuration file, of the command
-	// reload; the daemon may not be able to read what its owner can.
-	Configuration []byte `json:"configuration,omitempty"`
-
-	// Secrets are what the files hold that the configuration has secrets from,
-	// by path, for the same reason.
-	Secrets map[string][]byte `json:"secrets,omitempty"`
-
 	// Program is the path of the executable file to upgrade to.
 	Program string `json:"program,omitempty"`
 
@@ -38,8 +29,20 @@ type ControlRequest struct {
 	Wait time.Duration `json:"wait,omitempty"`
 
 	// File is an open file that goes with the request, or nil: what the daemon
-	// could not open. Who gets a request closes it.
-	File *os.File `json:"-"`
+	// could not open. Files are others, by path: those of the configuration. Who gets
+	// a request closes them.
+	File  *os.File            `json:"-"`
+	Files map[string]*os.File `json:"-"`
+}
+
+// Close closes the files of a request.
+func (r *ControlRequest) Close() {
+	if r.File != nil {
+		_ = r.File.Close()
+	}
+	for _, file := range r.Files {
+		_ = file.Close()
+	}
 }
 
 // maxRequest is the size in bytes of the largest request.
@@ -126,13 +129,10 @@ func (c *Control) serve(conn *net.UnixConn, answer func(context.Context, Control
 		return
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(controlTimeout))
-	input := &rightsReader{conn: conn}
-	defer func() { input.close() }()
-	var request ControlRequest
-	if err := json.NewDecoder(io.LimitReader(input, maxRequest)).Decode(&request); err != nil {
+	request, err := receive(conn)
+	if err != nil {
 		return
 	}
-	request.File = input.take()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_ = conn.SetReadDeadline(time.Time{})
@@ -213,64 +213,6 @@ func Ask(ctx context.Context, dirs Dirs, request ControlRequest, reply any) erro
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	return nil
-}
-
-// send sends a request, with its file.
-func send(conn *net.UnixConn, request ControlRequest) error {
-	text, err := json.Marshal(request)
-	if err != nil {
-		return err
-	}
-	var rights []byte
-	if request.File != nil {
-		rights = syscall.UnixRights(int(request.File.Fd()))
-	}
-	n, _, err := conn.WriteMsgUnix(text, rights, nil)
-	if err == nil && n < len(text) {
-		_, err = conn.Write(text[n:])
-	}
-	return err
-}
-
-// rightsReader reads from a unix socket, and keeps the descriptor of a file that
-// comes with the bytes (unix(7), SCM_RIGHTS).
-type rightsReader struct {
-	conn *net.UnixConn
-	file *os.File
-}
-
-func (r *rightsReader) Read(p []byte) (int, error) {
-	rights := make([]byte, syscall.CmsgSpace(4)) // for one descriptor; the kernel closes more
-	n, size, _, _, err := r.conn.ReadMsgUnix(p, rights)
-	if n == 0 && err == nil {
-		err = io.EOF
-	}
-	messages, parseErr := syscall.ParseSocketControlMessage(rights[:max(size, 0)])
-	if parseErr != nil {
-		return n, err
-	}
-	for _, message := range messages {
-		fds, _ := syscall.ParseUnixRights(&message)
-		for _, fd := range fds {
-			r.close()
-			syscall.CloseOnExec(fd)
-			r.file = os.NewFile(uintptr(fd), "of a request")
-		}
-	}
-	return n, err
-}
-
-// take returns the file, which is the caller's then.
-func (r *rightsReader) take() *os.File {
-	file := r.file
-	r.file = nil
-	return file
-}
-
-func (r *rightsReader) close() {
-	if r.file != nil {
-		_ = r.file.Close()
-	}
 }
 
 // maxSocketPath is what fits into sockaddr_un on every system.

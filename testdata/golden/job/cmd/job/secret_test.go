@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -128,6 +129,45 @@ func TestPrivateSecret(t *testing.T) {
 	i.own(i.defaultConfig(), `token_file = "second"`)
 	i.want(0, `reloaded`, "reload")
 	i.logs(sum("six six"))
+	// From then on it has these open, as it had the first.
+	i.tokenFile("second", "seven")
+	i.hangUp(pid, sum("seven"))
+	i.replaceTokenFile("second", "eight")
+	pid = i.upgrade()
+	i.logs(sum("eight"))
+	i.tokenFile("second", "nine")
+	i.hangUp(pid, sum("nine"))
+}
+
+// Pitfall 30: certificates that are renewed are other files, to which a link leads
+// then. What it led to before is as it was.
+func TestPrivateSecretBehindLink(t *testing.T) {
+	t.Parallel()
+	leftout.Root(t)
+	i := newOwn(t)
+	i.own(i.defaultConfig(), `token_file = "token"`)
+	link := func(to string) {
+		t.Helper()
+		next := filepath.Join(i.dir, "next")
+		if err := errors.Join(os.Symlink(to, next), os.Rename(next, filepath.Join(i.dir, "token"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.tokenFile("first", "one one")
+	link("first")
+	pid := i.start()
+	i.logs(sum("one one"))
+	i.tokenFile("second", "two two")
+	link("second")
+	i.hangUp(pid, "the command reload can, as its owner")
+	i.want(0, `reloaded`, "reload")
+	i.logs(sum("two two"))
+	i.tokenFile("third", "three")
+	link("third")
+	pid = i.upgrade()
+	i.logs(sum("three"))
+	i.tokenFile("third", "four")
+	i.hangUp(pid, sum("four"))
 }
 
 // Pitfall 8: root reads nobody the files of others, whatever configuration the

@@ -60,9 +60,9 @@ func (c *ConfigFile) Read(limit int64) ([]byte, error) {
 	if c.file == nil {
 		return nil, nil
 	}
-	probe, err := os.Open(c.path)
+	err := tryOpen(c.path)
 	if err == nil {
-		_, _ = probe.Close(), c.file.Close()
+		_ = c.file.Close()
 		c.file = nil
 	}
 	if !errors.Is(err, fs.ErrPermission) {
@@ -81,22 +81,58 @@ func (c *ConfigFile) Read(limit int64) ([]byte, error) {
 	return text, nil
 }
 
-// checkInPlace makes as sure as one can who may not look at the path that the
-// open file is still the one there. One that another file has replaced is
+// tryOpen tells why the file can't be opened; nil: it can.
+func tryOpen(path string) error {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		_ = file.Close()
+	}
+	return err
+}
+
+// Offer has another file read from now on, which somebody else has opened at the
+// path: that which is there by now, and which this user can't open. It reports
+// whether the file was taken. Of two who offer different files at the same moment,
+// the later counts.
+func (c *ConfigFile) Offer(file *os.File) bool {
+	if !errors.Is(tryOpen(c.path), fs.ErrPermission) {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() || isRemoved(info) {
+		return false
+	}
+	if c.file != nil {
+		if mine, err := c.file.Stat(); err == nil && os.SameFile(mine, info) {
+			return false
+		}
+		_ = c.file.Close()
+	}
+	*c = ConfigFile{path: c.path, file: file}
+	return true
+}
+
+// checkInPlace makes as sure as one can who may not open what is at the path that
+// the open file is still the one there. One that another file has replaced is
 // linked nowhere; one that was moved aside has changed since it was read, though
-// not in its contents.
+// not in its contents; and where a link leads to, one may see who may search the
+// folders.
 func (c *ConfigFile) checkInPlace() error {
 	info, err := c.file.Stat()
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	stat := info.Sys().(*syscall.Stat_t)
-	written, changed := info.ModTime(), changeTime(stat)
+	written, changed := info.ModTime(), changeTime(info.Sys().(*syscall.Stat_t))
 	moved := !c.written.IsZero() && written.Equal(c.written) && !changed.Equal(c.changed)
-	if stat.Nlink == 0 || moved {
+	there, err := os.Stat(c.path)
+	elsewhere := err == nil && !os.SameFile(there, info)
+	if isRemoved(info) || moved || elsewhere {
 		return fmt.Errorf("%s was replaced by a file that this user can't read; the command reload can, as its owner: %w",
 			c.path, fs.ErrPermission)
 	}
 	c.written, c.changed = written, changed
 	return nil
 }
+
+// isRemoved reports whether a file has no name any more.
+func isRemoved(info fs.FileInfo) bool { return info.Sys().(*syscall.Stat_t).Nlink == 0 }

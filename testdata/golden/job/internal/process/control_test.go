@@ -14,6 +14,11 @@ import (
 // serveControl answers every command with its name, in a directory of dirs.
 func serveControl(t *testing.T, dirs Dirs) {
 	t.Helper()
+	answerControl(t, dirs, func(_ context.Context, r ControlRequest) any { return r })
+}
+
+func answerControl(t *testing.T, dirs Dirs, answer func(context.Context, ControlRequest) any) {
+	t.Helper()
 	h := &Handover{Dirs: dirs}
 	if err := h.BindControl(); err != nil {
 		t.Fatal(err)
@@ -24,7 +29,7 @@ func serveControl(t *testing.T, dirs Dirs) {
 	}
 	served := make(chan struct{})
 	go func() {
-		control.Serve(func(_ context.Context, r ControlRequest) any { return r })
+		control.Serve(answer)
 		close(served)
 	}()
 	t.Cleanup(func() {
