@@ -44,9 +44,12 @@ done
 
 # What is generated builds, tests included, on the other systems and processors
 # too: on those that lack something of Linux, with what takes its place.
+vet=$(mktemp) || exit 1
+trap 'rm -f "$vet"' EXIT
+check 'go build' go build -o "$vet" ./scripts/vet
 for platform in linux/386 linux/arm64 darwin/arm64 freebsd/amd64; do
-	check "go vet for $platform" env GOOS="${platform%/*}" GOARCH="${platform#*/}" CGO_ENABLED=0 \
-		go vet ./templates/exampled/...
+	check "vet for $platform" env GOOS="${platform%/*}" GOARCH="${platform#*/}" CGO_ENABLED=0 \
+		"$vet" ./templates/exampled/...
 done
 
 if command -v shellcheck >/dev/null; then
