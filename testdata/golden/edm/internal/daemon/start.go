@@ -177,7 +177,7 @@ func (l *Launch) addFiles(h *process.Handover) error {
 	if err := h.AddConfiguration(); err != nil {
 		return err
 	}
-	return h.AddSecrets(slices.Sorted(maps.Keys(l.Configuration.Secrets)))
+	return h.AddSecrets(slices.Sorted(maps.Keys(l.Configuration.SecretFiles)))
 }
 
 // detach starts the daemon and makes sure that it runs, ready, or not at all.

@@ -63,8 +63,8 @@ type Configuration struct {
 
 	DatabaseSettings *database.Settings // of any database
 
-	// Secrets are what the files hold that secrets were read from, by path.
-	Secrets map[string][]byte
+	// SecretFiles has the paths of the files that secrets were read from.
+	SecretFiles map[string]bool
 
 	databaseName string
 	tables       []*config.Table
@@ -76,13 +76,13 @@ type Configuration struct {
 // a caller who may not read it. The error holds every problem (config.Problems).
 func LoadConfiguration(parts Parts, file string, text []byte) (*Configuration, error) {
 	c := &Configuration{
-		File:       file,
-		Daemon:     DefaultSettings(),
-		Log:        logging.Default(),
-		Letters:    deadletters.Default(),
-		Transports: make(map[string]transport.Config),
-		Unused:     make(map[string]string),
-		Secrets:    make(map[string][]byte),
+		File:        file,
+		Daemon:      DefaultSettings(),
+		Log:         logging.Default(),
+		Letters:     deadletters.Default(),
+		Transports:  make(map[string]transport.Config),
+		Unused:      make(map[string]string),
+		SecretFiles: make(map[string]bool),
 
 		DatabaseSettings: database.DefaultSettings(),
 	}
@@ -154,7 +154,7 @@ func (c *Configuration) unused() string {
 }
 
 // secretsWith returns a function that reads files as read does, by default
-// config.ReadSecret, and keeps what they hold.
+// config.ReadSecret, and notes which they are.
 func (c *Configuration) secretsWith(read func(path string) ([]byte, error)) func(path string) ([]byte, error) {
 	if read == nil {
 		read = config.ReadSecret
@@ -162,7 +162,7 @@ func (c *Configuration) secretsWith(read func(path string) ([]byte, error)) func
 	return func(path string) ([]byte, error) {
 		text, err := read(path)
 		if err == nil {
-			c.Secrets[path] = text
+			c.SecretFiles[path] = true
 		}
 		return text, err
 	}

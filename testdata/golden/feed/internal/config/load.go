@@ -164,7 +164,7 @@ func (l *loader) load() {
 	}
 	text, err := l.text()
 	if err != nil {
-		l.problems = unreadable(l.file, err)
+		l.problems = Unreadable(l.file, err)
 		return
 	}
 	l.document = parse(bytes.TrimPrefix(bytes.Clone(text), []byte("\ufeff")))
@@ -203,22 +203,9 @@ func (l *loader) text() ([]byte, error) {
 	return text, err
 }
 
-// Read returns the contents of a configuration file, for Options.Text. The error
-// is of type Problems.
-func Read(file string) ([]byte, error) {
-	text, err := read(file, MaxFile)
-	if err != nil {
-		return nil, unreadable(file, err)
-	}
-	return text, nil
-}
-
-// Unreadable is the error for a configuration file of which nothing is known. It is
-// of type Problems.
-func Unreadable(file string, cause error) error { return unreadable(file, cause) }
-
-func unreadable(file string, err error) Problems {
-	return Problems{{File: file, Reason: reason(err), cause: err}}
+// Unreadable is the problem with a file of which nothing is known but the cause.
+func Unreadable(file string, cause error) Problems {
+	return Problems{{File: file, Reason: reason(cause), cause: cause}}
 }
 
 // read returns the contents of the file, up to a byte more than limit.

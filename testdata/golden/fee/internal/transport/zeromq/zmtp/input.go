@@ -74,11 +74,12 @@ type source struct {
 	raw syscall.RawConn // its descriptor; nil: it has none
 
 	// What raw calls is made once, because a function with variables of its own is
-	// an allocation. It leaves its result in n and err.
-	wait, once func(fd uintptr) bool
-	space      []byte
-	n          int
-	err        error
+	// an allocation.
+	try   func(fd uintptr) bool
+	space []byte // where to
+	waits bool   // until something is there
+	n     int
+	err   error
 }
 
 func (s *source) init(nc net.Conn) {
@@ -86,13 +87,9 @@ func (s *source) init(nc net.Conn) {
 	if c, ok := nc.(syscall.Conn); ok {
 		s.raw, _ = c.SyscallConn()
 	}
-	s.wait = func(fd uintptr) bool {
+	s.try = func(fd uintptr) bool {
 		s.n, s.err = nonblock.Read(fd, s.space)
-		return !errors.Is(s.err, syscall.EAGAIN)
-	}
-	s.once = func(fd uintptr) bool {
-		s.n, s.err = nonblock.Read(fd, s.space)
-		return true
+		return !s.waits || !errors.Is(s.err, syscall.EAGAIN)
 	}
 }
 
@@ -101,9 +98,7 @@ func (s *source) read(space []byte) (int, error) {
 	if s.raw == nil {
 		return s.nc.Read(space)
 	}
-	s.space = space
-	err := s.raw.Read(s.wait)
-	s.space = nil
+	err := s.attempt(space, true)
 	switch {
 	case err != nil:
 		return 0, err
@@ -118,14 +113,16 @@ func (s *source) read(space []byte) (int, error) {
 // look reads what is there, without waiting; no bytes if there is nothing, or an
 // error, which read will return.
 func (s *source) look(space []byte) int {
-	if s.raw == nil {
-		return 0
-	}
-	s.space = space
-	err := s.raw.Read(s.once)
-	s.space = nil
-	if err != nil {
+	if s.raw == nil || s.attempt(space, false) != nil {
 		return 0
 	}
 	return s.n
+}
+
+// attempt leaves in n and err what became of it.
+func (s *source) attempt(space []byte, waits bool) error {
+	s.space, s.waits = space, waits
+	err := s.raw.Read(s.try)
+	s.space = nil
+	return err
 }
