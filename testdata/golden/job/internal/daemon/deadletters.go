@@ -95,12 +95,13 @@ func (s *service) requestReplay(ctx context.Context, ids []string, wait time.Dur
 	}
 	done := make(chan error, 1)
 	go func() {
-		defer s.replaying.Unlock()
-		defer end()
 		err := r.run(ctx)
 		result := r.snapshot()
 		s.log.Logger().Info("dead letters were tried again", "done", result.Done, "failed", result.Failed,
 			"given_back", result.GivenBack, "error", err)
+		// Who is told that it is over may begin the next.
+		end()
+		s.replaying.Unlock()
 		done <- err
 	}()
 	select {

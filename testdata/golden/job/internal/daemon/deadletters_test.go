@@ -165,3 +165,15 @@ func TestReplayEnds(t *testing.T) {
 		t.Errorf("%+v after %d attempts", result, len(b.submitted))
 	}
 }
+
+// Who is told that a replay is over may begin the next at once.
+func TestReplaysFollowEachOther(t *testing.T) {
+	r := newReloadable(t)
+	r.ready = make(chan struct{})
+	close(r.ready)
+	for n := range 100 {
+		if _, err := r.requestReplay(t.Context(), nil, 0); err != nil {
+			t.Fatalf("replay %d: %v", n, err)
+		}
+	}
+}
