@@ -114,10 +114,10 @@ func (t *Transport) Serve(ctx context.Context, queue transport.Queue) error {
 	}
 	select {
 	case <-ctx.Done():
-	case <-t.retired:
+	case <-t.retired: // ctx goes on: a datagram that was read already is not in the socket any more
 	case <-t.closed:
+		end()
 	}
-	end()
 	t.leave(retiring)
 	answered := make(chan struct{})
 	go func() {

@@ -394,6 +394,36 @@ func TestHandover(t *testing.T) {
 	fresh.Wait()
 }
 
+// What was read before the process retired can't be read by the other one: it is
+// handled still, though the workers have no room at that moment.
+func TestRetireHandsOnWhatWasRead(t *testing.T) {
+	q := waiting{make(transporttest.Queue), make(chan context.Context, 1)}
+	s := serve(t, newTransport(t, nil), q)
+	p := dial(t, s.Addr())
+	p.send("one")
+	submitting := <-q.begun
+	s.Retire()
+	select {
+	case <-submitting.Done():
+		t.Error("the message is not waited for")
+	case <-time.After(50 * time.Millisecond): // a moment for what would end it
+	}
+	q.Take(t).Settle([]byte("1"), nil)
+	p.want("1")
+	s.Wait()
+}
+
+// waiting tells when a message waits for room, and for how long it will.
+type waiting struct {
+	transporttest.Queue
+	begun chan context.Context
+}
+
+func (w waiting) Submit(ctx context.Context, messages []transport.Message) (int, error) {
+	w.begun <- ctx
+	return w.Queue.Submit(ctx, messages)
+}
+
 // sharing returns another descriptor of the socket. UDPConn.File would not do: of
 // that, net.FilePacketConn puts the socket into blocking mode, for both.
 func sharing(t *testing.T, conn *net.UDPConn) net.PacketConn {
