@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"flag"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,15 +102,24 @@ func connect(address string) (net.Conn, error) {
 	return net.DialTimeout(network, address, requestLimit)
 }
 
+// freeAddress is an address that nobody uses, on a host of the loopback network of
+// its own: the ports of 127.0.0.1 are also for every connection to a server.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", pid>>8&0xff, pid&0xff, 2+freeHosts.Add(1)%250))
+	if err != nil {
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
 }
+
+// freeHosts is how many hosts of the loopback network have been given away.
+var freeHosts atomic.Uint32
 
 func (s *service) run(args ...string) (code int, output string) {
 	s.t.Helper()

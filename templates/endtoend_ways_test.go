@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"testing"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -30,7 +29,7 @@ var waysIn = map[string]struct {
 		f.setVariable("TRANSPORT_TIMER_AT_START", "true")
 		f.setVariable("TRANSPORT_TIMER_MESSAGE", "by timer")
 	}, func(*feed, string) {}},
-	"udp": {func(f *feed) { f.setVariable("TRANSPORT_UDP_LISTEN", freePacketAddress(f.t)) }, (*feed).sendUDP},
+	"udp": {func(f *feed) { f.setVariable("TRANSPORT_UDP_LISTEN", freeAddress(f.t)) }, (*feed).sendUDP},
 	"unix": {func(*feed) {},
 		func(f *feed, m string) { f.sendLine("unix", f.path("run/feed.unix.sock"), m) }},
 	"zeromq": {func(f *feed) { f.setVariable("TRANSPORT_ZEROMQ_BIND", "tcp://"+freeAddress(f.t)) }, (*feed).sendZeroMQ},
@@ -47,16 +46,6 @@ func (f *feed) variable(name string) string {
 		}
 	}
 	return ""
-}
-
-func freePacketAddress(t *testing.T) string {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	return conn.LocalAddr().String()
 }
 
 // sendLine sends a message as a line.

@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/daemongen/daemongen/templates/exampled/internal/filelock"
 )
 
 const (
@@ -20,6 +20,14 @@ const (
 // patience is how long to wait for a lock: changes take a moment, and one that
 // was stopped amidst a change must not stop all others too.
 const patience = 10 * time.Second
+
+// sharing is who may hold a lock at the same time.
+type sharing bool
+
+const (
+	alone  sharing = false
+	shared sharing = true
+)
 
 // lock is a lock that is held, by an open file: flock(2), which also keeps the
 // goroutines of a process apart, since each opens the file anew. It ends with the
@@ -34,13 +42,13 @@ func (l *lock) unlock() {
 }
 
 // lock waits for the lock under which files are changed.
-func (s *Store) lock() (*lock, error) { return s.acquire(lockName, unix.LOCK_EX, patience) }
+func (s *Store) lock() (*lock, error) { return s.acquire(lockName, alone, patience) }
 
 // lockShared waits until nobody changes the files, and keeps everybody from it.
 // Where there is no file to lock, nobody has ever changed anything: the lock is
 // nil, since to look must not change anything either.
 func (s *Store) lockShared() (*lock, error) {
-	l, err := s.acquire(lockName, unix.LOCK_SH, patience)
+	l, err := s.acquire(lockName, shared, patience)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -52,7 +60,7 @@ var errLocked = errors.New("another process holds the lock")
 
 // acquire waits for a lock on the file of that name, which is made for a lock that
 // is not shared.
-func (s *Store) acquire(name string, how int, patience time.Duration) (*lock, error) {
+func (s *Store) acquire(name string, how sharing, patience time.Duration) (*lock, error) {
 	pause := time.Millisecond
 	for deadline := time.Now().Add(patience); ; {
 		l, err := s.tryLock(name, how)
@@ -68,13 +76,13 @@ func (s *Store) acquire(name string, how int, patience time.Duration) (*lock, er
 }
 
 // tryLock takes the lock at once, or fails with errLocked.
-func (s *Store) tryLock(name string, how int) (*lock, error) {
+func (s *Store) tryLock(name string, how sharing) (*lock, error) {
 	flag := os.O_RDWR
-	if how == unix.LOCK_SH {
+	if how == shared {
 		flag = os.O_RDONLY // it may be on a disk that is read only
 	}
 	file, err := s.open(name, flag)
-	if errors.Is(err, fs.ErrNotExist) && how != unix.LOCK_SH {
+	if errors.Is(err, fs.ErrNotExist) && how != shared {
 		if err := s.makeLockFile(name); err != nil {
 			return nil, err
 		}
@@ -83,9 +91,13 @@ func (s *Store) tryLock(name string, how int) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
+	try := filelock.Try
+	if how == shared {
+		try = filelock.TryShared
+	}
+	locked, err := try(file)
 	switch {
-	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
+	case err == nil && !locked:
 		err = errLocked
 	case err == nil:
 		// A lock on a file that was removed meanwhile protects nothing.

@@ -16,25 +16,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/filelock"
 )
 
-func tryLock(file *os.File) (bool, error) {
-	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	return err == nil, err
-}
+func tryLock(file *os.File) (bool, error) { return filelock.Try(file) }
 
 func isLocked(file *os.File) (bool, error) {
-	err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return true, nil
+	free, err := filelock.TryShared(file)
+	if err != nil || !free {
+		return err == nil, err
 	}
-	if err != nil {
-		return false, err
-	}
-	return false, unix.Flock(int(file.Fd()), unix.LOCK_UN)
+	return false, filelock.Unlock(file)
 }
 
 // Process is a process named by its pid.

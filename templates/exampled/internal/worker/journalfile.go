@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/filelock"
 )
 
 // maxFile is the most that is read of a file, and more than it ever grows to.
@@ -30,7 +32,7 @@ func lockFile(path string, create bool) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		locked, err := lock(f)
+		locked, err := filelock.Try(f)
 		if err == nil && locked {
 			var current bool
 			if current, err = isAt(f, path); current {
@@ -42,22 +44,6 @@ func lockFile(path string, create bool) (*os.File, error) {
 			return nil, err
 		}
 		// While it was opened its owner has exchanged or removed it.
-	}
-}
-
-// lock reports whether f belongs to this process from now on, until it is closed
-// or the process dies.
-func lock(f *os.File) (bool, error) {
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return true, nil
-		case errors.Is(err, syscall.EWOULDBLOCK):
-			return false, nil
-		case !errors.Is(err, syscall.EINTR):
-			return false, fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
 	}
 }
 
@@ -96,7 +82,7 @@ func createFile(path string, contents []byte) (_ *os.File, err error) {
 			_ = os.Remove(path)
 		}
 	}()
-	if _, err := lock(f); err != nil {
+	if _, err := filelock.Try(f); err != nil {
 		return nil, err
 	}
 	_, err = f.Write(contents)

@@ -20,6 +20,7 @@ import (
 	"github.com/daemongen/daemongen/templates/exampled/internal/config"
 	"github.com/daemongen/daemongen/templates/exampled/internal/database"
 	"github.com/daemongen/daemongen/templates/exampled/internal/database/databasetest"
+	"github.com/daemongen/daemongen/templates/exampled/internal/filelock"
 	"github.com/daemongen/daemongen/templates/exampled/internal/leftout"
 )
 
@@ -132,7 +133,7 @@ func TestMigrationsWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = folder.Close() }()
-	if locked, err := tryLock(folder); !locked {
+	if locked, err := filelock.Try(folder); !locked {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -11,8 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/filelock"
 )
 
 // leftPrefix begins the names of these files.
@@ -86,9 +87,9 @@ func takeFile(name string) (*leftover, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	locked, err := filelock.Try(file)
 	// Who had it before may have done with it in the meantime.
-	if _, there := os.Lstat(name); errors.Is(err, syscall.EWOULDBLOCK) || there != nil {
+	if _, there := os.Lstat(name); err == nil && !locked || there != nil {
 		return nil, file.Close()
 	}
 	var text []byte

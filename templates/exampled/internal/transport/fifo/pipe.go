@@ -67,30 +67,6 @@ func (p *pipe) isAt(path string) bool {
 	return err == nil && os.SameFile(here, there)
 }
 
-// tryLock takes the fifo for this process, unless another one reads it: two that
-// do would each get parts of lines.
-func (p *pipe) tryLock() (ok bool, err error) {
-	err = p.flock(syscall.LOCK_EX | syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func (p *pipe) unlock() { _ = p.flock(syscall.LOCK_UN) }
-
-func (p *pipe) flock(how int) error {
-	raw, err := p.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = syscall.Flock(int(fd), how) }); err != nil {
-		return err
-	}
-	return failed
-}
-
 // interrupt ends a Read that waits, and those to come.
 func (p *pipe) interrupt() { _ = p.SetReadDeadline(time.Now()) }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daemongen/daemongen/templates/exampled/internal/filelock"
 	"github.com/daemongen/daemongen/templates/exampled/internal/transport"
 )
 
@@ -50,7 +51,7 @@ func (r *reader) serve(ctx context.Context, queue transport.Queue) {
 	if !r.lock() {
 		return
 	}
-	defer r.pipe.unlock()
+	defer func() { _ = filelock.Unlock(r.pipe.File) }()
 	var l lines
 	buffer := make([]byte, chunk)
 	for {
@@ -79,14 +80,15 @@ func (r *reader) serve(ctx context.Context, queue transport.Queue) {
 	}
 }
 
-// lock waits until no other process reads the fifo. One that is to stop waits as
+// lock waits until no other process reads the fifo: two that do would each get
+// parts of lines. One that is to stop waits as
 // well, for as long as the other may take to finish its line: then what is in the
 // pipe has no other reader.
 func (r *reader) lock() bool {
 	told := false
 	ending, patience := r.ending, (<-chan time.Time)(nil)
 	for {
-		ok, err := r.pipe.tryLock()
+		ok, err := filelock.Try(r.pipe.File)
 		if err != nil {
 			r.t.fail(r, fmt.Errorf("lock the fifo: %w", err))
 			return false

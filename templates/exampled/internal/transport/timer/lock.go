@@ -3,11 +3,11 @@
 package timer
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/daemongen/daemongen/templates/exampled/internal/filelock"
 )
 
 // lockFile is the file in the state directory that is locked during a run: in an
@@ -27,25 +27,17 @@ func (l *loop) lock() (unlock func(), ok bool) {
 	}
 	file, err := os.OpenFile(filepath.Join(l.stateDir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
-		if err = flock(file); err == nil {
+		var locked bool
+		if locked, err = filelock.Try(file); locked {
 			return func() { _ = file.Close() }, true
 		}
 		_ = file.Close()
-	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, false
+		if err == nil {
+			return nil, false
+		}
 	}
 	if l.unlocked.Due() {
 		l.log.Warn("runs of another process are not waited for", "error", err)
 	}
 	return func() {}, true
-}
-
-func flock(file *os.File) error {
-	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			return os.NewSyscallError("flock", err)
-		}
-	}
 }

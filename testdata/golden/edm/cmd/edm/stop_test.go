@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/edm/internal/nettest"
 )
 
 // Pitfall 31: stop returns when everything is gone, so that a start can follow,
@@ -17,7 +19,7 @@ import (
 func TestStopThenStart(t *testing.T) {
 	t.Parallel()
 	p := newProbe(t)
-	address := freeAddress(t)
+	address := nettest.FreeAddress(t)
 	p.set("listen", `"`+address+`"`)
 	for range rounds(5, 100) {
 		pid := p.start()

@@ -72,10 +72,25 @@ func want(t *testing.T, s *Store, messages ...string) []Letter {
 	if !slices.Equal(got, messages) || unreadable != 0 {
 		t.Fatalf("letters %q and %d unreadable lines, want %q", got, unreadable, messages)
 	}
-	if n := s.Count(); n != len(messages) {
+	if n := count(s); n != len(messages) {
 		t.Errorf("there are said to be %d letters, want %d", n, len(messages))
 	}
 	return letters
+}
+
+// count returns what Count does on a machine that has time.
+func count(s *Store) int {
+	n := s.Count()
+	s.mu.Lock()
+	counting := s.counter.counting
+	s.mu.Unlock()
+	if counting == nil {
+		return n
+	}
+	<-counting
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counter.letters
 }
 
 // ids returns the ids of letters.
@@ -459,7 +474,7 @@ func TestCount(t *testing.T) {
 			}
 		}
 		letters, _ = all(t, s)
-		if got := s.Count(); got != len(letters) {
+		if got := count(s); got != len(letters) {
 			t.Fatalf("round %d: there are said to be %d letters, want %d", round, got, len(letters))
 		}
 	}

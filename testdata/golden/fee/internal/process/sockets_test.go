@@ -6,6 +6,8 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+
+	"example.com/fee/internal/nettest"
 )
 
 // Pitfall 52: who has handed a unix socket on leaves its path to who serves it
@@ -112,7 +114,7 @@ func TestPacketSocketHandedOn(t *testing.T) {
 // Who wants to listen gets no socket of datagrams, be it of the same number.
 func TestPacketSocketIsNoListener(t *testing.T) {
 	h := &Handover{}
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	conn, err := net.ListenPacket("udp", nettest.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/job/internal/nettest"
 )
 
 // Pitfall 1: starts at the same time make one daemon, and all of them tell of
@@ -246,7 +248,7 @@ func TestStatusDisturbsNobody(t *testing.T) {
 func TestStartBesideAChild(t *testing.T) {
 	t.Parallel()
 	p := newProbe(t)
-	p.writeConfig(strings.Replace(probeConfig, "127.0.0.1:0", freeAddress(t), 1))
+	p.writeConfig(strings.Replace(probeConfig, "127.0.0.1:0", nettest.FreeAddress(t), 1))
 	p.becomeRootIfAlone()
 	pid := p.start()
 	child := p.spawn()

@@ -14,12 +14,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"example.com/job/internal/leftout"
+	"example.com/job/internal/nettest"
 )
 
 // Pitfall 13: what can't start says so, with its cause, leaves no process, and
@@ -119,7 +119,7 @@ func (i *instance) startingPid() int {
 func TestReadyIsReady(t *testing.T) {
 	t.Parallel()
 	p := newProbe(t)
-	address := freeAddress(t)
+	address := nettest.FreeAddress(t)
 	p.set("listen", `"`+address+`"`)
 	for range rounds(5, 1000) {
 		pid := p.start()
@@ -135,26 +135,6 @@ func TestReadyIsReady(t *testing.T) {
 		p.want(0, `: stopped`, "stop")
 	}
 }
-
-// freeAddress is an address that nobody uses. Where the loopback network has more
-// than one host, as on Linux, it is on one of its own: the ports of 127.0.0.1 are
-// also for every test that asks for any port, or connects to one.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	host := fmt.Sprintf("127.0.0.%d:0", freeHosts.Add(1)+1)
-	listener, err := net.Listen("tcp", host)
-	if err != nil {
-		listener, err = net.Listen("tcp", "127.0.0.1:0")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
-
-// freeHosts is how many hosts of the loopback network have been given away.
-var freeHosts atomic.Int32
 
 // Pitfall 16: a shell that wants the output of start gets it, and goes on.
 func TestStartInASubshell(t *testing.T) {

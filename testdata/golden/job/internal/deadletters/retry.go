@@ -6,8 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrReplaying means that somebody has letters tried again already: it would be
@@ -18,7 +16,7 @@ var ErrReplaying = errors.New("dead letters are being tried again already")
 // letters tried again, until end is called. It does not wait: the error is
 // ErrReplaying if another does.
 func (s *Store) BeginReplay() (end func(), err error) {
-	l, err := s.acquire(replayName, unix.LOCK_EX, 0)
+	l, err := s.acquire(replayName, alone, 0)
 	if errors.Is(err, errLocked) {
 		return nil, ErrReplaying
 	}

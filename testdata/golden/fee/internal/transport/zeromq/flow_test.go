@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/fee/internal/config"
+	"example.com/fee/internal/nettest"
 	"example.com/fee/internal/transport"
 	"example.com/fee/internal/transport/transporttest"
 	"example.com/fee/internal/transport/zeromq/zmtp"
@@ -219,7 +220,7 @@ func TestPull(t *testing.T) {
 // Another peer at the place of the one that has gone is found, and the pauses
 // before that are random parts of what they may be. Pitfalls 63, 64.
 func TestReconnect(t *testing.T) {
-	first := publish(t, peerOptions("PUSH"), "127.0.0.1:0")
+	first := publish(t, peerOptions("PUSH"), nettest.FreeAddress(t))
 	where := first.l.Addr().String()
 	c := testConfig()
 	c.Pattern, c.Bind, c.Connect = pull, nil, []string{first.text()}

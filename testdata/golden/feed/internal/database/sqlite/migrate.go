@@ -5,17 +5,16 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/pressly/goose/v3"
 
 	"example.com/feed/internal/database"
 	"example.com/feed/internal/database/migrate"
+	"example.com/feed/internal/filelock"
 )
 
 // migrateUp applies the migrations in files that are pending, under a lock on the folder
@@ -34,18 +33,10 @@ func migrateUp(ctx context.Context, db *sql.DB, path string, env database.Env, f
 		Files:   files,
 		Table:   env.Table() + "_migrations",
 		Log:     env.Log,
-		TryLock: func(context.Context) (bool, error) { return tryLock(folder) },
+		TryLock: func(context.Context) (bool, error) { return filelock.Try(folder) },
 	}.Up(ctx)
 	if err != nil {
 		return applied, fmt.Errorf("database %q: %w", path, err)
 	}
 	return applied, nil
-}
-
-func tryLock(folder *os.File) (bool, error) {
-	err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
-		return false, nil
-	}
-	return err == nil, err
 }

@@ -20,6 +20,7 @@ import (
 	"example.com/feed/internal/config"
 	"example.com/feed/internal/database"
 	"example.com/feed/internal/database/databasetest"
+	"example.com/feed/internal/filelock"
 	"example.com/feed/internal/leftout"
 )
 
@@ -132,7 +133,7 @@ func TestMigrationsWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = folder.Close() }()
-	if locked, err := tryLock(folder); !locked {
+	if locked, err := filelock.Try(folder); !locked {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
