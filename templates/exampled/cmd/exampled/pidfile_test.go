@@ -238,7 +238,7 @@ func TestStatusDisturbsNobody(t *testing.T) {
 		cmd := i.foreground()
 		i.want(0, `: stopped`, "stop")
 		if err := cmd.Wait(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v\n%s", err, cmd.Stderr)
 		}
 	}
 }

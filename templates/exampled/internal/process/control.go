@@ -105,10 +105,15 @@ func (h *Handover) Control() (*Control, error) {
 	return &Control{listener: listener, owner: owner}, nil
 }
 
-// Serve calls answer for each request, from a goroutine of its own, until Close;
-// what answer returns is sent back as JSON. The context ends when the asker has
-// gone away.
+// Serve begins to call answer for each request, from a goroutine of its own, until
+// Close; what answer returns is sent back as JSON. The context ends when the asker
+// has gone away.
 func (c *Control) Serve(answer func(ctx context.Context, r ControlRequest) any) {
+	// It belongs to what Close waits for: who was let in last is waited for too.
+	c.open.Go(func() { c.accept(answer) })
+}
+
+func (c *Control) accept(answer func(ctx context.Context, r ControlRequest) any) {
 	for {
 		conn, err := c.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {

@@ -158,7 +158,7 @@ func (s *service) claim() (err error) {
 	if s.handover.Upgraded {
 		return nil
 	}
-	go s.control.Serve(s.answer)
+	s.control.Serve(s.answer)
 	return s.pidfile.Write()
 }
 
@@ -219,7 +219,7 @@ func (s *service) announce(readiness *process.Readiness) error {
 	// A starter that has gone has nobody waiting for the news.
 	_ = readiness.Ready()
 	if s.handover.Upgraded {
-		go s.control.Serve(s.answer)
+		s.control.Serve(s.answer)
 	}
 	s.notifier.Ready(s.status().String())
 	go s.signOfLife()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -27,17 +28,53 @@ func answerControl(t *testing.T, dirs Dirs, answer func(context.Context, Control
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan struct{})
-	go func() {
-		control.Serve(answer)
-		close(served)
-	}()
+	control.Serve(answer)
 	t.Cleanup(func() {
 		if err := control.Close(); err != nil {
 			t.Error(err)
 		}
-		<-served
 	})
+}
+
+// Whoever is let in while the service ends is waited for, too: Close returns when no
+// answer is being given, and none begins after that.
+func TestControlClosesAmidRequests(t *testing.T) {
+	dirs := Dirs{Name: "x", Run: t.TempDir()}
+	for range 100 {
+		h := &Handover{Dirs: dirs}
+		if err := h.BindControl(); err != nil {
+			t.Fatal(err)
+		}
+		control, err := h.Control()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := false // read and written without a lock: the race detector watches it
+		answered := make(chan struct{}, 1000)
+		control.Serve(func(context.Context, ControlRequest) any {
+			if ended {
+				t.Error("an answer was given after the end")
+			}
+			answered <- struct{}{}
+			return nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var askers sync.WaitGroup
+		for range 3 {
+			askers.Go(func() {
+				for ctx.Err() == nil {
+					_ = Ask(ctx, dirs, ControlRequest{}, new(any)) // which fails once nobody listens
+				}
+			})
+		}
+		<-answered
+		if err := control.Close(); err != nil {
+			t.Error(err)
+		}
+		ended = true
+		cancel()
+		askers.Wait()
+	}
 }
 
 func TestControl(t *testing.T) {
