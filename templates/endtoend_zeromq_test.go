@@ -35,6 +35,7 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -195,13 +196,36 @@ func TestZeroMQLimit(t *testing.T) {
 	z.peers("limit", z.at, fmt.Sprint(1<<20))
 }
 
+// Pitfall 53: the file of a service that was killed is in nobody's way, and that of
+// one that has stopped is gone.
 func TestZeroMQFile(t *testing.T) {
 	z := newZeroMQ(t)
-	file := "ipc://" + filepath.Join(z.dir, "state", "s.ipc")
+	path := filepath.Join(z.dir, "state", "s.ipc")
+	file := "ipc://" + path
 	z.setKey("bind", z.at+","+file)
-	z.want(0, "", "restart")
+	z.want(0, "", "stop")
+	pid := z.start()
 	z.peers("simple", file)
 	z.peers("simple", z.at)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Fatalf("the test is none: %v", err)
+	}
+	z.start()
+	z.peers("simple", file)
+	z.want(0, "", "stop")
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is left: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	z.want(1, `is no socket`, "start")
+	if text, err := os.ReadFile(path); string(text) != "precious" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
 }
 
 func TestZeroMQPHP(t *testing.T) {

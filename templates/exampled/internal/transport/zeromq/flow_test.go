@@ -2,7 +2,6 @@ package zeromq
 
 import (
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -292,40 +291,6 @@ func TestRepConnects(t *testing.T) {
 	m.Settle([]byte("TRUE"), nil)
 	if got, err := peer.receiveFrames(); err != nil || text(got) != "client|proxy||TRUE" {
 		t.Errorf("received %q, %v", text(got), err)
-	}
-}
-
-// Pitfall 53: the file of a socket whose process was killed is in nobody's way;
-// one that is in use is, and so is a file of another kind.
-func TestStaleSocket(t *testing.T) {
-	file := socketFile(t)
-	path := strings.TrimPrefix(file, "ipc://")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := testConfig()
-	c.Bind = []string{file}
-	env := transport.Env{Listen: net.Listen}
-	if _, err := c.New(env); err == nil || err.Error() != `bind = "ipc://`+path+`": address already in use` {
-		t.Errorf("an address in use: %v", err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	_ = l.Close()
-	s := serve(t, c, new(transporttest.Echo))
-	s.dial(peerOptions("REQ")).ask(t, "in")
-	_ = s.Close()
-	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("the file is left: %v", err)
-	}
-	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.New(env); err == nil {
-		t.Error("bound where a file is")
-	}
-	if b, err := os.ReadFile(path); string(b) != "precious" {
-		t.Errorf("the file holds %q, %v", b, err)
 	}
 }
 

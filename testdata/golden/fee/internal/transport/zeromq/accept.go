@@ -9,19 +9,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"syscall"
-	"time"
 
 	"example.com/fee/internal/transport/accept"
 )
-
-// keepFile leaves the file of a socket to the process that serves it from now on.
-func keepFile(l net.Listener) {
-	if l, ok := l.(interface{ SetUnlinkOnClose(bool) }); ok {
-		l.SetUnlinkOnClose(false)
-	}
-}
 
 // bind listens on an address of the configuration. Its errors name the key and the
 // cause.
@@ -29,31 +20,11 @@ func (t *Transport) bind(text string) (net.Listener, error) {
 	a, err := parseAddress(text)
 	if err == nil {
 		var l net.Listener
-		if l, err = t.listen(a.network, a.address); errors.Is(err, syscall.EADDRINUSE) && a.removeStale() {
-			l, err = t.listen(a.network, a.address)
-		}
-		if err == nil {
+		if l, err = t.listen(a.network, a.address); err == nil {
 			return l, nil
 		}
 	}
 	return nil, fmt.Errorf("bind = %q: %w", text, shorten(err))
-}
-
-// removeStale removes the file of a socket that nobody listens on any more,
-// because its process was killed, and reports whether it did. Pitfall 53.
-func (a address) removeStale() bool {
-	if a.network != "unix" {
-		return false
-	}
-	if info, err := os.Lstat(a.address); err != nil || info.Mode().Type() != os.ModeSocket {
-		return false
-	}
-	nc, err := net.DialTimeout(a.network, a.address, time.Second)
-	if err == nil {
-		_ = nc.Close()
-		return false
-	}
-	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(a.address) == nil
 }
 
 // start begins to accept from a. The caller holds t.mu and the transport is

@@ -199,9 +199,6 @@ func (t *Transport) leave(next state) {
 	t.acceptors, t.dialers = nil, nil
 	t.mu.Unlock()
 	for _, a := range acceptors {
-		if next == retiring {
-			keepFile(a.Listener)
-		}
 		_ = a.Close()
 	}
 	for _, d := range dialers {
