@@ -47,7 +47,7 @@ type load struct {
 
 // requestLimit is when a request has failed for want of a reply; none takes so
 // long but by a fault.
-const requestLimit = 20 * time.Second
+const requestLimit = time.Minute
 
 // begin starts the clients.
 func (l *load) begin() {

@@ -46,7 +46,7 @@ func TestHangingStart(t *testing.T) {
 // killStarting kills the daemon as soon as it is known to be starting.
 func (s *service) killStarting() {
 	pattern := regexp.MustCompile(`starting \(pid (\d+)\)`)
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		_, out := s.run("status")
 		if match := pattern.FindStringSubmatch(out); match != nil {
 			pid, _ := strconv.Atoi(match[1]) // digits

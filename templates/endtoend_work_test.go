@@ -30,7 +30,7 @@ func (s *service) client(address string, id int, stop <-chan struct{}) (answered
 			time.Sleep(time.Millisecond) // the daemon is down; bounded by stop
 			continue
 		}
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(requestLimit))
 		answers := bufio.NewReader(conn)
 		for {
 			line := fmt.Sprintf("client %d line %d", id, n)
@@ -137,7 +137,7 @@ func stopDrains(t *testing.T, s *service, address string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(requestLimit))
 		clients.Go(func() { // until the daemon ends the connection
 			for n := 0; ; n++ {
 				if _, err := fmt.Fprintf(conn, "client %d line %d\n", id, n); err != nil {
@@ -187,7 +187,7 @@ func (s *service) stuck() (pid int, conn net.Conn, release func()) {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(requestLimit))
 	if _, err := fmt.Fprintln(conn, "stuck"); err != nil {
 		s.t.Fatal(err)
 	}

@@ -161,7 +161,7 @@ func (r *reloadable) check(generation, workers int, path, host string) {
 		r.t.Errorf("the handler had %v, want %q", r.handler.hosts, host)
 	}
 	// An old database is closed in a goroutine.
-	for deadline := time.Now().Add(20 * time.Second); !r.databases.are(path); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !r.databases.are(path); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("open databases: %v, want %q", r.databases.open, path)
 		}
@@ -282,7 +282,7 @@ func TestReloadsLeaveNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.check(reloads/2+2, 2, "one", "one")
-	for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}

@@ -67,7 +67,7 @@ func TestKillGroupAtDeath(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = daemon.Wait()
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 			if k, err := readKin(job); err != nil || k.ended {
 				break
 			}
@@ -144,7 +144,7 @@ func TestReap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pid := range []int{own.Process.Pid, orphan} {
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 			if k, err := readKin(pid); err == nil && k.ended && k.parent == os.Getpid() {
 				break
 			}

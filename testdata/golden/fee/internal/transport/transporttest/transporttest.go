@@ -29,7 +29,7 @@ import (
 
 // Patience is how long the suite waits for what has to happen. It says nothing
 // about how fast a transport is: a transport that passes never waits for it.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // Harness says how to make a transport and how to be its peer.
 type Harness struct {

@@ -42,7 +42,7 @@ func TestCurveChanged(t *testing.T) {
 			changing := &meddler{Conn: other, change: changeAt(at)}
 			// Behind a size that is too large both wait for the other one.
 			a := testOptions("ROUTER", m.server)
-			a.HandshakeTimeout = patience / 20
+			a.HandshakeTimeout = patience / 60
 			if _, _, err, _ := shakeOn(nc, changing, a, testOptions("DEALER", m.client)); err == nil {
 				t.Errorf("agreed although byte %d was changed", at)
 			}

@@ -10,7 +10,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 func testOptions(socketType string, m Mechanism) Options {
 	return Options{
