@@ -196,7 +196,7 @@ func TestEDMBySMTP(t *testing.T) {
 	f.until("both mails", func() bool { return len(server.mails()) == 2 })
 	publish("To: nobody@example.com\n\nrefused", "three")
 	f.until("another one", func() bool { return len(server.mails()) == 3 })
-	f.until("a dead letter", func() bool { return strings.Contains(f.command("deadletters", "list"), "SMTP error 550") })
+	f.until("a dead letter", func() bool { return strings.Contains(f.command("--json", "deadletters", "list"), "SMTP error 550") })
 	f.command("stop")
 	if n := f.waiting(); n != 0 {
 		t.Errorf("%d messages were not acknowledged", n)
