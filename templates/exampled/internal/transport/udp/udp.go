@@ -116,7 +116,6 @@ func (t *Transport) Serve(ctx context.Context, queue transport.Queue) error {
 	case <-ctx.Done():
 	case <-t.retired: // ctx goes on: a datagram that was read already is not in the socket any more
 	case <-t.closed:
-		end()
 	}
 	t.leave(retiring)
 	answered := make(chan struct{})
