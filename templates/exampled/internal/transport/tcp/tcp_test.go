@@ -65,8 +65,8 @@ func testConfig() *Config {
 	c := Default().(*Config)
 	c.Listen = "127.0.0.1:0"
 	c.MaxMessage = 16 << 10
-	c.ReadTimeout = config.Duration(time.Second)
-	c.WriteTimeout = config.Duration(time.Second)
+	c.ReadTimeout = config.Duration(3 * time.Second)
+	c.WriteTimeout = config.Duration(3 * time.Second)
 	return c
 }
 

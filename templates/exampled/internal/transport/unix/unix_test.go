@@ -64,8 +64,8 @@ func testConfig(path string) *Config {
 	c := Default().(*Config)
 	c.Path = config.Path(path)
 	c.MaxMessage = 16 << 10
-	c.ReadTimeout = config.Duration(time.Second)
-	c.WriteTimeout = config.Duration(time.Second)
+	c.ReadTimeout = config.Duration(3 * time.Second)
+	c.WriteTimeout = config.Duration(3 * time.Second)
 	return c
 }
 

@@ -67,7 +67,7 @@ func testConfig() *Config {
 	c := Default().(*Config)
 	c.Bind = []string{"tcp://127.0.0.1:0"}
 	c.MaxMessage = 16 << 10
-	c.WriteTimeout = config.Duration(time.Second)
+	c.WriteTimeout = config.Duration(3 * time.Second)
 	c.Reconnect = config.Duration(time.Millisecond)
 	c.ReconnectMax = config.Duration(20 * time.Millisecond)
 	return c
