@@ -81,9 +81,8 @@ func (r *reader) serve(ctx context.Context, queue transport.Queue) {
 }
 
 // lock waits until no other process reads the fifo: two that do would each get
-// parts of lines. One that is to stop waits as
-// well, for as long as the other may take to finish its line: then what is in the
-// pipe has no other reader.
+// parts of lines. One that is to stop waits as well, for as long as the other may
+// take to finish its line: then what is in the pipe has no other reader.
 func (r *reader) lock() bool {
 	told := false
 	ending, patience := r.ending, (<-chan time.Time)(nil)

@@ -13,25 +13,17 @@ import (
 // hosts is how many hosts of the loopback network this process has given away.
 var hosts atomic.Uint32
 
-// Host returns a host of the loopback network for its caller alone, where that
-// network has more than one, as on Linux. The ports of 127.0.0.1 are also for every
-// test that asks for any port, and for every connection to a server.
-func Host(tb testing.TB) string {
-	tb.Helper()
-	pid := os.Getpid()
-	host := fmt.Sprintf("127.%d.%d.%d", pid>>8&0xff, pid&0xff, 2+hosts.Add(1)%250)
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "127.0.0.1"
-	}
-	_ = listener.Close()
-	return host
-}
-
 // FreeAddress returns an address, as net.Listen takes it, that nobody listens on.
+// Where the loopback network has more than one host, as on Linux, it is on one of
+// its own: the ports of 127.0.0.1 are also for every test that asks for any port, and
+// for every connection to a server.
 func FreeAddress(tb testing.TB) string {
 	tb.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(Host(tb), "0"))
+	pid := os.Getpid()
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", pid>>8&0xff, pid&0xff, 2+hosts.Add(1)%250))
+	if err != nil {
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}
